@@ -1,12 +1,23 @@
-"""The application: commands in the order a newcomer meets them, and errors as one paragraph."""
+"""The application: commands in the order a newcomer meets them, and errors as one paragraph.
+
+A new command is a plain function in a file of its own here, and one line below. The file imports nothing heavy at
+its top (what it needs is imported inside the function), so that ``--help`` stays quick.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Annotated
 
 import typer
 
 from prefcast import __version__
+from prefcast.cli.check import check
+from prefcast.cli.compare import compare
+from prefcast.cli.evaluate import evaluate
+from prefcast.cli.predict import predict
+from prefcast.cli.simulate import simulate
 from prefcast.errors import PrefcastError
 
 __all__ = ["app", "main"]
@@ -21,17 +32,44 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
 
 
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+app.command("check")(check)
+app.command("predict")(predict)
+app.command("evaluate")(evaluate)
+app.command("compare")(compare)
+app.command("simulate")(simulate)
+
+
 def main() -> None:
-    """Run the command line; an error of prefcast is one paragraph on standard error and exit code 1."""
+    """Run the command line; an error of prefcast is one paragraph on standard error and exit code 1.
+
+    A wrong command or option exits 2, an interrupt 130 without a word. Anything else is a bug and shows its traceback.
+    """
     try:
         app()
     except PrefcastError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what is left, so that ``prefcast ... | head`` ends in silence and not in a message at interpreter exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

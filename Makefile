@@ -1,0 +1,45 @@
+# Every target makes the environment it needs, in .venv, from the hashed pins in constraints/. `make PYTHON=... demo`
+# chooses the Python; `make clean` removes everything that was made here.
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs format constraints clean
+
+help:  ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+demo: $(VENV)/.core  ## The main job on simulated battles: train, predict, evaluate
+	@$(BIN)/prefcast demo
+
+test: $(VENV)/.dev lint types  ## Everything that CI checks
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n $(WORKERS) -rs
+
+lint: $(VENV)/.dev  ## Style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## Write docs/cli.md again from the commands' --help
+	$(BIN)/python scripts/make_cli_docs.py
+
+format: $(VENV)/.dev  ## Format, and repair what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints:  ## Pin what pyproject.toml asks for, with hashes; UPGRADE=--upgrade takes the newest
+	scripts/pin $(UPGRADE)
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(VENV)/.core: pyproject.toml constraints/core.txt scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup $(VENV) core
+
+$(VENV)/.dev: pyproject.toml constraints/dev.txt scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup $(VENV) dev

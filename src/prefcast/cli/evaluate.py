@@ -1,0 +1,171 @@
+"""``prefcast evaluate``: score forecasts against votes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prefcast.battles import Battles
+    from prefcast.evaluation import Comparison, Evaluation, Table
+    from prefcast.evaluation._metrics import Float, Index
+
+__all__ = ["evaluate"]
+
+_WIDTH = 100
+
+
+def evaluate(
+    forecasts: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a trained model, or a file of probabilities as predict writes it.", metavar="FORECASTS"
+        ),
+    ],
+    votes: Annotated[str, typer.Argument(help="Battles with votes: csv, parquet, jsonl or a folder.", metavar="VOTES")],
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with these: another trained model, or file of probabilities.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Bootstrap draws of groups, for the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    layout: Annotated[
+        Literal["auto", "json", "plain"],
+        typer.Option(help="How texts stand in VOTES: JSON lists of turns, or plain strings of one turn."),
+    ] = "auto",
+) -> None:
+    """Score forecasts against votes.
+
+    Prints log loss, accuracy, Brier score and calibration beside the class prior and what people themselves reach,
+    ties, effects of position and length, and slices, with 95 % intervals from a bootstrap over groups of battles.
+    Probabilities from a file are joined to the votes by id.
+    """
+    from rich.console import Console
+
+    from prefcast.battles import read_battles
+    from prefcast.cli._progress import progress_bar
+    from prefcast.evaluation import compare_forecasts
+    from prefcast.evaluation import evaluate as score
+
+    _refuse_json(json, (Path(votes), forecasts, against))
+    with progress_bar("reading the votes") as progress:
+        battles = read_battles(votes, layout=layout)
+        progress("forecasting", 0.0)
+        p, warning = _forecast(forecasts, battles)
+        other, other_warning = (None, None) if against is None else _forecast(against, battles)
+        progress("finding groups", 0.0)
+        groups = _groups(battles)
+        progress("scoring", 0.0)
+        evaluation = score(p, battles, groups, times=bootstrap, seed=seed)
+        comparison = None if other is None else compare_forecasts(p, other, battles, groups, times=bootstrap, seed=seed)
+    warnings = [w for w in (_repaired(battles, votes), warning, other_warning) if w]
+    if json is not None:
+        _write(json, evaluation, comparison, warnings)
+    for line in warnings:
+        typer.echo(f"Warning: {line}", err=True)
+    console = Console(width=_WIDTH, markup=False, highlight=False, emoji=False)
+    _print(console, evaluation)
+    if comparison is not None:
+        _print_comparison(console, comparison, str(forecasts), str(against))
+
+
+def _refuse_json(json: Path | None, inputs: tuple[Path | None, ...]) -> None:
+    """Find out before the work that the figures would overwrite what they are made of."""
+    from prefcast.errors import DataError
+
+    if json is None:
+        return
+    if json.is_dir() or any(given is not None and given.resolve() == json.resolve() for given in inputs):
+        raise DataError(f"--json {json} is a folder or one of the files to read; give another, such as scores.json.")
+
+
+def _forecast(given: Path, battles: Battles) -> tuple[Float, str | None]:
+    """Probabilities of the battles from a model or a file, and a warning if the model was trained on them."""
+    from prefcast.evaluation import read_forecasts
+
+    if not given.is_dir():
+        return read_forecasts(given, battles), None
+    from prefcast.artifact import load
+
+    trained = load(given)
+    return trained.predict_proba(battles), _trained_on(trained.training.fingerprint, battles, given)
+
+
+def _trained_on(fingerprint: str, battles: Battles, model: Path) -> str | None:
+    if not fingerprint or fingerprint != battles.fingerprint():
+        return None
+    return (
+        f"{model} was trained on these very votes, so its scores here flatter it. "
+        "Its out-of-fold scores, in its model card, are the honest ones."
+    )
+
+
+def _repaired(battles: Battles, votes: str) -> str | None:
+    rows = battles.repairs["row"].n_unique()
+    return f"{rows:,} rows of {votes} were repaired while reading; 'prefcast check' lists them." if rows else None
+
+
+def _groups(battles: Battles) -> Index | None:
+    """Groups among the battles with votes, found once for both the scores and the comparison."""
+    import numpy as np
+
+    from prefcast.battles import find_groups
+
+    voted = np.flatnonzero(battles.has_votes)
+    if not len(voted):
+        return None
+    groups = np.full(len(battles), -1, dtype=np.int64)
+    groups[voted] = find_groups(battles if len(voted) == len(battles) else battles.take(voted))
+    return groups
+
+
+def _write(path: Path, evaluation: Evaluation, comparison: Comparison | None, warnings: list[str]) -> None:
+    from prefcast.evaluation import write_json
+
+    values: dict[str, Any] = {**evaluation.to_dict(), "warnings": warnings}
+    if comparison is not None:
+        values["comparison"] = comparison.to_dict()
+    write_json(values, path)
+
+
+def _print(console: Console, evaluation: Evaluation) -> None:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from prefcast.evaluation import findings, tables
+
+    sentences = Grid.grid(padding=(0, 1))
+    for sentence in findings(evaluation):
+        sentences.add_row(Text("-"), Text(sentence))
+    console.print(sentences)
+    for table in tables(evaluation):
+        _print_table(console, table)
+
+
+def _print_comparison(console: Console, comparison: Comparison, first: str, second: str) -> None:
+    from rich.text import Text
+
+    from prefcast.evaluation import comparison_table, verdict
+
+    said = verdict(comparison.log_loss, first, second)
+    console.print(Text(f"\nIn log loss, {said}."))
+    _print_table(console, comparison_table(comparison))
+
+
+def _print_table(console: Console, table: Table) -> None:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    shown = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(table.columns))
+    for k, name in enumerate(table.columns):
+        shown.add_column(Text(name), justify="right" if k else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console.print(Text(f"\n{table.title}", style="bold"))
+    console.print(shown)
+    if table.note:
+        console.print(Text(table.note, style="dim"))

@@ -1,0 +1,151 @@
+"""Calibration that keeps swap symmetry: one temperature and one bias of ties."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.optimize import minimize
+
+from prefcast.battles import Battles
+from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
+from prefcast.models._kinds import read_model, write_model
+from prefcast.models._numeric import log_probabilities, softmax
+
+__all__ = ["Calibrated", "Calibration", "fit_calibration"]
+
+_BOUNDS = ((0.05, 5.0), (-5.0, 5.0), (-3.0, 3.0))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A map of probabilities: log-probabilities times ``sharpness``, plus ``tie`` for ties and ``position`` for A.
+
+    Parameters
+    ----------
+    sharpness
+        Above 1 makes forecasts surer, below 1 less sure (the inverse of a temperature).
+    tie
+        Added to the log-probability of a tie.
+    position
+        Added to the log-probability of A and taken from that of B: a known position effect. Anything but 0 gives up
+        swap symmetry.
+    """
+
+    sharpness: float = 1.0
+    tie: float = 0.0
+    position: float = 0.0
+
+    def apply(self, p: Float) -> Float:
+        """Map probabilities, (n, 3)."""
+        scores = self.sharpness * log_probabilities(p)
+        scores[:, 0] += self.position
+        scores[:, 1] -= self.position
+        scores[:, 2] += self.tie
+        return softmax(scores)
+
+
+def fit_calibration(
+    p: Float, votes: Float, weights: Float, *, slopes: bool = True, position: bool = False
+) -> Calibration:
+    """Fit a calibration by minimal log loss.
+
+    Parameters
+    ----------
+    p
+        Forecasts that never saw these votes, (n, 3).
+    votes
+        Shares, (n, 3).
+    weights
+        Weight of each battle, (n,).
+    slopes
+        Whether to fit sharpness and tie bias.
+    position
+        Whether to fit a position effect too.
+
+    Returns
+    -------
+    Calibration
+        The best one; the sharpness stays between 0.05 and 5.
+    """
+    logs = log_probabilities(p)
+    share = votes * (weights / weights.sum())[:, None]
+    free = np.array([slopes, slopes, position])
+    start = np.array([1.0, 0.0, 0.0])
+
+    def loss(theta: Float) -> tuple[float, Float]:
+        values = start.copy()
+        values[free] = theta
+        q = Calibration(*values.tolist()).apply(p)
+        residual = q * share.sum(axis=1, keepdims=True) - share
+        slope = [(residual * logs).sum(), residual[:, 2].sum(), (residual[:, 0] - residual[:, 1]).sum()]
+        return -float((share * np.log(np.maximum(q, 1e-300))).sum()), np.array(slope)[free]
+
+    bounds = [b for b, wanted in zip(_BOUNDS, free, strict=True) if wanted]
+    found = start.copy()
+    found[free] = minimize(loss, start[free], jac=True, method="L-BFGS-B", bounds=bounds).x
+    return Calibration(*found.tolist())
+
+
+class Calibrated(PreferenceModel):
+    """A fitted model with its forecasts calibrated.
+
+    Parameters
+    ----------
+    model
+        The fitted model.
+    calibration
+        The map of its probabilities.
+    """
+
+    kind: ClassVar[str] = "calibrated"
+
+    def __init__(self, model: PreferenceModel, calibration: Calibration) -> None:
+        self.model = model
+        self.calibration = calibration
+
+    def params(self) -> dict[str, Any]:
+        """Return the calibration; the model has its own parameters."""
+        return asdict(self.calibration)
+
+    def clone(self) -> Self:
+        """Return the same calibration over an unfitted model."""
+        return type(self)(self.model.clone(), self.calibration)
+
+    def prepare(self, battles: Battles) -> Any:
+        """Prepare as the model does."""
+        return self.model.prepare(battles)
+
+    def inputs_key(self) -> str:
+        """The model's key."""
+        return self.model.inputs_key()
+
+    def fit(
+        self,
+        battles: Battles,
+        groups: Int | None = None,
+        *,
+        inputs: Any = None,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Fit the model; the calibration stays, for it needs votes the model never saw."""
+        self.model.fit(battles, groups, inputs=inputs, progress=progress)
+        return self
+
+    def predict_proba(self, battles: Battles, *, inputs: Any = None) -> Float:
+        """Map the model's forecasts, (n, 3)."""
+        return self.calibration.apply(self.model.predict_proba(battles, inputs=inputs))
+
+    def write(self, folder: Path) -> None:
+        """Write ``calibration.json`` and the model's folder."""
+        (folder / "calibration.json").write_text(json.dumps(self.params()) + "\n", "utf-8", newline="\n")
+        write_model(self.model, folder / "model")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``calibration.json`` and the model."""
+        saved = json.loads((folder / "calibration.json").read_text("utf-8"))
+        return cls(read_model(folder / "model"), Calibration(**saved))

@@ -1,0 +1,145 @@
+"""Multinomial logistic regression on the style contrast: the transparent fallback.
+
+The score of A is ``d``, of B ``-d``, of a tie ``t``: ``d`` is linear in the signed columns without an intercept and
+``t`` in the symmetric ones with one, so exchanging A and B exchanges their probabilities exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.optimize import minimize
+
+from prefcast.battles import Battles
+from prefcast.errors import DataError, EngineError
+from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
+from prefcast.models._numeric import softmax
+from prefcast.models._weights import training_weights
+from prefcast.models.features import Contrast, contrast, contrast_features, style
+
+__all__ = ["Linear"]
+
+_CLIP = 4.0  # standard deviations: one absurd answer must not decide by its size alone
+_FREE = 1e-3  # the intercept of ties is all but unpenalised
+
+
+class Linear(PreferenceModel):
+    """Multinomial logistic regression on style contrasts, exactly swap-symmetric.
+
+    Parameters
+    ----------
+    l2
+        Ridge penalty on standardised coefficients, in units of votes.
+    pair_power, source_power
+        How votes are weighed; see `training_weights`.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    def __init__(self, l2: float = 100.0, pair_power: float = 1.0, source_power: float = 0.0) -> None:
+        self.l2 = float(l2)
+        self.pair_power = float(pair_power)
+        self.source_power = float(source_power)
+        self._scale: Float | None = None
+        self._center = np.empty(0)
+        self._spread = np.empty(0)
+        self._beta = np.empty(0)
+        self._gamma = np.empty(0)
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters that recreate the unfitted model."""
+        return {"l2": self.l2, "pair_power": self.pair_power, "source_power": self.source_power}
+
+    def prepare(self, battles: Battles) -> Contrast:
+        """Contrast the style of A and B."""
+        return contrast(style(battles))
+
+    def inputs_key(self) -> str:
+        """The style contrast, as the GBDT reads it."""
+        return "style"
+
+    def fit(
+        self,
+        battles: Battles,
+        groups: Int | None = None,
+        *,
+        inputs: Any = None,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Minimise the penalised cross-entropy with L-BFGS."""
+        if not battles.has_votes.all():
+            raise DataError("linear: every battle needs a vote to learn from; leave the others out.")
+        read = self.prepare(battles) if inputs is None else inputs
+        weights = training_weights(battles, pair_power=self.pair_power, source_power=self.source_power)
+        self._scale = np.sqrt((read.signed.astype(np.float64) ** 2).mean(axis=0)) + 1e-9
+        self._center = read.symmetric.mean(axis=0, dtype=np.float64)
+        self._spread = read.symmetric.std(axis=0, dtype=np.float64) + 1e-9
+        x, z = self._standardise(read)
+        target = battles.votes * weights[:, None]
+        s = x.shape[1]
+        penalty = np.full(s + z.shape[1], self.l2)
+        penalty[-1] *= _FREE
+
+        def loss(theta: Float) -> tuple[float, Float]:
+            d, t = x @ theta[:s], z @ theta[s:]
+            scores = np.column_stack([d, -d, t])
+            p = softmax(scores)
+            value = -float((target * np.log(np.maximum(p, 1e-300))).sum()) + float(penalty @ theta**2) / 2
+            residual = p * weights[:, None] - target
+            slope = np.concatenate([x.T @ (residual[:, 0] - residual[:, 1]), z.T @ residual[:, 2]])
+            return value / len(x), (slope + penalty * theta) / len(x)
+
+        theta = minimize(loss, np.zeros(len(penalty)), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+        self._beta, self._gamma = theta[:s], theta[s:]
+        return self
+
+    def _standardise(self, read: Contrast) -> tuple[Float, Float]:
+        if self._scale is None:
+            raise EngineError("this linear model is not fitted: call fit(battles) first.")
+        x = np.clip(read.signed / self._scale, -_CLIP, _CLIP)
+        z = np.clip((read.symmetric - self._center) / self._spread, -_CLIP, _CLIP)
+        return x, np.column_stack([z, np.ones(len(z))])
+
+    def predict_proba(self, battles: Battles, *, inputs: Any = None) -> Float:
+        """Forecast battles, (n, 3)."""
+        x, z = self._standardise(self.prepare(battles) if inputs is None else inputs)
+        # Row by row sums, and not a matrix product: its order of additions would depend on the batch.
+        d, t = (x * self._beta).sum(axis=1), (z * self._gamma).sum(axis=1)
+        return softmax(np.column_stack([d, -d, t]))
+
+    def write(self, folder: Path) -> None:
+        """Write ``linear.json``: coefficients by feature name."""
+        if self._scale is None:
+            raise EngineError("this linear model is not fitted: call fit(battles) first.")
+        features = contrast_features()
+        signed = [f.name for f in features if f.signed]
+        symmetric = [f.name for f in features if not f.signed]
+        saved = {
+            "params": self.params(),
+            "signed": {n: [c, s] for n, c, s in zip(signed, self._beta.tolist(), self._scale.tolist(), strict=True)},
+            "symmetric": {
+                n: row
+                for n, *row in zip(
+                    symmetric, self._gamma[:-1].tolist(), self._center.tolist(), self._spread.tolist(), strict=True
+                )
+            },
+            "tie_intercept": float(self._gamma[-1]),
+        }
+        (folder / "linear.json").write_text(json.dumps(saved, indent=1) + "\n", "utf-8", newline="\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``linear.json``, whose features must be those of this version."""
+        saved = json.loads((folder / "linear.json").read_text("utf-8"))
+        features = contrast_features()
+        if [*saved["signed"], *saved["symmetric"]] != [f.name for f in features]:
+            raise ValueError("it was trained on other features than this prefcast computes")
+        model = cls(**saved["params"])
+        signed, symmetric = np.array(list(saved["signed"].values())), np.array(list(saved["symmetric"].values()))
+        model._beta, model._scale = signed[:, 0], signed[:, 1]
+        model._gamma = np.append(symmetric[:, 0], saved["tie_intercept"])
+        model._center, model._spread = symmetric[:, 1], symmetric[:, 2]
+        return model

@@ -1,0 +1,126 @@
+"""From two answers' counts to what a model compares: A minus B, and what is the same for both orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from prefcast.models.features._style import ANSWER_FEATURES, PAIR_FEATURES, PROMPT_FEATURES, Style
+
+__all__ = ["Contrast", "ContrastFeature", "contrast", "contrast_features"]
+
+_ABSOLUTE = ("chars", "words", "unique_words")
+"""Counts that are also compared as they stand and as a share of both."""
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ContrastFeature:
+    """One column of a contrast.
+
+    Parameters
+    ----------
+    name
+        Unique name, in snake case.
+    label
+        What a person calls it.
+    family
+        The group it is reported in.
+    signed
+        Whether it changes its sign when A and B are exchanged; otherwise it stays as it is.
+    """
+
+    name: str
+    label: str
+    family: str
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a model compares in n battles.
+
+    Parameters
+    ----------
+    signed
+        (n, s), changes its sign when A and B are exchanged, exactly.
+    symmetric
+        (n, m), stays the same when A and B are exchanged, exactly.
+    """
+
+    signed: Values
+    symmetric: Values
+
+    def __len__(self) -> int:
+        return len(self.signed)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Contrast:
+        """Select battles by position."""
+        return Contrast(self.signed[rows], self.symmetric[rows])
+
+    def matrix(self, *, swapped: bool = False) -> Values:
+        """Put all columns side by side, (n, s + m), in this order of A and B or the other."""
+        return np.hstack([-self.signed if swapped else self.signed, self.symmetric])
+
+
+@cache
+def contrast_features() -> tuple[ContrastFeature, ...]:
+    """Name the columns of `Contrast.matrix`, in order.
+
+    Returns
+    -------
+    tuple[ContrastFeature, ...]
+        First the signed ones, then the symmetric ones.
+
+    Examples
+    --------
+    >>> [f.label for f in contrast_features()[:2]]
+    ['A has more characters', 'A has more words']
+    """
+    by_name = {f.name: f for f in ANSWER_FEATURES}
+    out = [
+        ContrastFeature(f"{f.name}_difference", f"A has {'more ' if f.count else 'a larger '}{f.label}", f.family, True)
+        for f in ANSWER_FEATURES
+    ]
+    absolute = [by_name[name] for name in _ABSOLUTE]
+    out += [ContrastFeature(f"{f.name}_excess", f"A's {f.label} over B's, in number", f.family, True) for f in absolute]
+    out += [ContrastFeature(f"{f.name}_balance", f"A's share of all {f.label}", f.family, True) for f in absolute]
+    out += [
+        ContrastFeature(f"{f.name}_gap", f"how far the answers differ in {f.label}", f.family, False)
+        for f in ANSWER_FEATURES
+    ]
+    out += [ContrastFeature(f"{f.name}_sum", f"{f.label}, both answers", f.family, False) for f in ANSWER_FEATURES]
+    out += [ContrastFeature(f.name, f.label, f.family, False) for f in (*PROMPT_FEATURES, *PAIR_FEATURES)]
+    return tuple(out)
+
+
+def contrast(counts: Style) -> Contrast:
+    """Contrast A and B.
+
+    Parameters
+    ----------
+    counts
+        Style counts of n battles. Counts are compared on a log scale, shares as they stand.
+
+    Returns
+    -------
+    Contrast
+        One row per battle, 32-bit floats.
+    """
+    is_count = np.array([f.count for f in ANSWER_FEATURES])
+    prompt_count = np.array([f.count for f in PROMPT_FEATURES])
+    a = np.where(is_count, np.log1p(counts.a), counts.a)
+    b = np.where(is_count, np.log1p(counts.b), counts.b)
+    prompt = np.where(prompt_count, np.log1p(counts.prompt), counts.prompt)
+    names = [f.name for f in ANSWER_FEATURES]
+    some = [names.index(name) for name in _ABSOLUTE]
+    excess = counts.a[:, some] - counts.b[:, some]
+    balance = excess / np.maximum(counts.a[:, some] + counts.b[:, some], 1.0)
+    difference = a - b
+    signed = np.hstack([difference, excess, balance])
+    symmetric = np.hstack([np.abs(difference), a + b, prompt, counts.pair])
+    return Contrast(signed.astype(np.float32), symmetric.astype(np.float32))

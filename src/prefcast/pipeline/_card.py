@@ -1,0 +1,71 @@
+"""The model card: what was trained on what, how good it is, and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefcast.artifact import Training
+from prefcast.pipeline._recipe import Recipe
+
+__all__ = ["model_card"]
+
+
+def model_card(training: Training, recipe: Recipe) -> str:
+    """Write the model card.
+
+    Parameters
+    ----------
+    training
+        The record of the training.
+    recipe
+        What was asked for.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    kinds = ", ".join(m.kind for m in recipe.members)
+    symmetry = (
+        "Exchanging A and B exchanges their probabilities exactly."
+        if training.swap_symmetric
+        else "**Not swap-symmetric**: trained with a position effect."
+    )
+    parts = [
+        f"# prefcast model: {recipe.name}",
+        f"Forecasts which of two chatbot answers people prefer: probabilities of A, B and tie. {symmetry}",
+        "## Training",
+        f"{recipe.description}\n\n"
+        f"- recipe `{recipe.name}`: {kinds}\n"
+        f"- {training.n_battles:,} battles with votes, {training.n_groups:,} independent prompts\n"
+        f"- data fingerprint `{training.fingerprint[:16]}`",
+        "## Scores on battles it never saw",
+        _scores(training.scores),
+        "## Not for",
+        "It learned what these voters preferred, not what is true, safe or useful. It reads style before substance, so "
+        "longer and better formatted answers gain. On votes from elsewhere, calibrate it first: "
+        "`prefcast calibrate model/ votes.csv -o calibrated/`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    found = scores.get("out_of_fold")
+    if not found:
+        return "None: it was trained on everything at once (`--full`). Score it on other votes: `prefcast evaluate`."
+    where = f"held-out fold {scores['held_out_fold']}" if "held_out_fold" in scores else "grouped cross-validation"
+    rows = [f"From {where}, with 95 % bootstrap intervals over prompts.", "", "| | value | interval |", "| --- | --- | --- |"]
+    for key, label in (("log_loss", "log loss"), ("accuracy", "accuracy"), ("brier", "Brier score"), ("ece", "ECE")):
+        rows.append(_row(label, found[key]))
+    for name, member in scores.get("members", {}).items():
+        rows.append(_row(f"log loss of {name} alone (weight {member['weight']:.2f})", member["log_loss"]))
+    return "\n".join(rows)
+
+
+def _row(label: str, interval: Mapping[str, Any]) -> str:
+    value, low, high = (interval[k] for k in ("value", "low", "high"))
+    if value is None or value != value:
+        return f"| {label} | undefined | |"
+    spread = "none" if low is None or low != low else f"{low:.4f} to {high:.4f}"
+    return f"| {label} | {value:.4f} | {spread} |"
