@@ -19,8 +19,7 @@ LONG = (
     "Write a persuasive email to convince your introverted friend, who dislikes public speaking, to volunteer as a "
     "guest speaker at a local event. Use compelling arguments and address potential objections. Please be concise."
 )
-GROUPS_OF_400 = "3536c9a5d8709022"
-"""SHA-256 of the groups of simulate(400, seed=5)."""
+GROUPS = "24e93f635c5b1794"
 ANSWER = "Paris is the capital of France, and it has been so for most of the last thousand years or more."
 
 
@@ -147,8 +146,15 @@ def test_votes_order_and_swap_change_nothing_but_the_numbering():
 
 
 def test_same_groups_on_every_machine():
-    found = find_groups(simulate(400, seed=5).battles)
-    assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest()[:16] == GROUPS_OF_400
+    words = [hashlib.sha256(bytes([k])).hexdigest()[: 3 + k % 5] for k in range(256)]
+    # Chains of texts that differ from the next in 4 of 40 words: about half the links are above the threshold.
+    texts = [
+        " ".join(words[(k % 20 * 40 + j if j >= k // 20 * 4 else k % 20 * 97 + j * 7) % 256] for j in range(40))
+        for k in range(220)
+    ]
+    found = find_groups(table(texts), near=0.8)
+    assert 40 < found.max() < 200
+    assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest()[:16] == GROUPS
 
 
 def test_simulated_prompts_come_back_as_groups():

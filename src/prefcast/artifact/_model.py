@@ -31,7 +31,7 @@ from prefcast.errors import ArtifactError, DataError
 from prefcast.models import PreferenceModel, read_model, write_model
 from prefcast.models._base import Float
 
-__all__ = ["TrainedModel", "load", "load_training", "save"]
+__all__ = ["TrainedModel", "check_target", "load", "load_training", "save"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -272,6 +272,26 @@ def _write(trained: TrainedModel, folder: Path, extra: Mapping[str, bytes | str]
     for name in (*manifest.files, MANIFEST):
         with (folder / name).open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def check_target(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse what `save` would refuse, so that it is known before long work and not after it.
+
+    Parameters
+    ----------
+    folder, overwrite
+        As for `save`.
+
+    Raises
+    ------
+    ArtifactError
+        Something stands there that must not be lost, or the place cannot be written to.
+    """
+    target = Path(folder).resolve()
+    _refuse_target(target, overwrite)
+    there = next(path for path in target.parents if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ArtifactError(f"cannot save to {folder}: {there} is no folder that you may write to. Choose another.")
 
 
 def _refuse_target(target: Path, overwrite: bool) -> None:

@@ -73,7 +73,7 @@ class Diagnosis:
             ``kind``, ``severity``, ``title``, ``count``, ``rows`` (the first five) and ``advice``: what to do.
         """
         counted = self.problems.group_by("kind", "severity").agg(
-            count=pl.len(), rows=pl.col("row").unique(maintain_order=True).head(_SHOWN)
+            count=pl.len(), rows=pl.col("row").drop_nulls().unique(maintain_order=True).head(_SHOWN)
         )
         order = pl.DataFrame(
             {

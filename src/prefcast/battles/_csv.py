@@ -15,7 +15,7 @@ import polars as pl
 
 from prefcast.battles._layouts import wanted
 from prefcast.battles._problems import Log
-from prefcast.battles._raw import Raw
+from prefcast.battles._raw import Raw, portions
 from prefcast.errors import DataError
 
 __all__ = ["read_csv"]
@@ -93,7 +93,7 @@ def _header(buffer: bytes, stream: IO[bytes], block: int, name: str) -> tuple[li
             break
     try:
         text = line.decode("utf-8")
-        names = next(_reader([text]), [])
+        names = next(csv.reader([text]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name} has no readable header ({error}): is it a CSV file in UTF-8?") from None
     return [n.strip() for n in names], buffer
@@ -158,23 +158,34 @@ def _slow(buffer: bytes, stream: IO[bytes], header: list[str], name: str) -> Ite
     raw = io.BufferedReader(_Chained(buffer, stream), buffer_size=1 << 20)
     text = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
     end = "\0prefcast end of file\0"
-    reader = _reader(itertools.chain(text, [end]))
-    done = False
-    while not done:
-        rows: list[list[str]] = []
+    rows = _until_end(_records(itertools.chain(text, [end]), name), end)
+    for part in portions(rows, lambda record: sum(map(len, record[0])), _SLOW_ROWS):
+        yield _rows([row for row, _ in part], header, unclosed=part[-1][1])
+
+
+def _records(lines: Iterator[str], name: str) -> Iterator[list[str]]:
+    reader = csv.reader(lines)
+    while True:
         try:
             with _LongFields():
-                rows = [row for row in itertools.islice(reader, _SLOW_ROWS) if row]
+                row = next(reader, None)
         except csv.Error as error:
             raise DataError(f"{name} is not a CSV file that can be read: {error}.") from None
-        done = not rows or rows[-1][-1].endswith(end)
-        unclosed = done and bool(rows) and rows[-1] != [end]
-        if done and rows and not unclosed:
-            rows.pop()
+        if row is None:
+            return
+        if row:
+            yield row
+
+
+def _until_end(records: Iterator[list[str]], end: str) -> Iterator[tuple[list[str], bool]]:
+    """Give each record, and whether an open quote made it swallow the line that marks the end of the file."""
+    for row in records:
+        if row == [end]:
+            return
+        unclosed = row[-1].endswith(end)
         if unclosed:
-            rows[-1][-1] = rows[-1][-1].removesuffix(end)
-        if rows:
-            yield _rows(rows, header, unclosed=unclosed)
+            row[-1] = row[-1].removesuffix(end)
+        yield row, unclosed
 
 
 def _rows(rows: list[list[str]], header: list[str], *, unclosed: bool) -> Raw:
@@ -209,10 +220,6 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _reader(lines: Iterator[str] | list[str]) -> Iterator[list[str]]:
-    return csv.reader(lines)
 
 
 class _LongFields:

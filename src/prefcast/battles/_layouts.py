@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from prefcast.errors import DataError
 
-__all__ = ["LAYOUTS", "Layout", "detect", "wanted"]
+__all__ = ["LAYOUTS", "Layout", "detect", "fits", "wanted"]
 
 _COMMON: Final[dict[str, tuple[str, ...]]] = {
     "id": ("id",),
@@ -57,6 +57,10 @@ class Layout:
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     last_turn: str | None = None
 
+    def fits(self, present: Set[str]) -> bool:
+        """Whether columns are those of this layout."""
+        return set(self.needs) <= present and not set(self.lacks) & present
+
     def named(self, column: str, present: Sequence[str]) -> str | None:
         """Name in the file of a column of the battles table, if the file has it."""
         names = {**_COMMON, **self.columns}[column]
@@ -104,6 +108,11 @@ def wanted() -> list[str]:
     return list(names)
 
 
+def fits(present: Sequence[str]) -> bool:
+    """Whether columns are those of any layout."""
+    return any(layout.fits(set(present)) for layout in LAYOUTS)
+
+
 def detect(present: Sequence[str], name: str) -> Layout:
     """Recognise the layout of a table by its columns.
 
@@ -117,7 +126,7 @@ def detect(present: Sequence[str], name: str) -> Layout:
         raise DataError(f"{name}: the column {twice[0]} stands twice; rename or remove one.", columns=twice)
     have = set(present)
     for layout in LAYOUTS:
-        if set(layout.needs) <= have and not set(layout.lacks) & have:
+        if layout.fits(have):
             _check_votes(have, name)
             return layout
     nearest = max(LAYOUTS, key=lambda x: len(set(x.needs) & have) / len(x.needs))

@@ -21,6 +21,7 @@ __all__ = ["TEXTS", "Parsed", "Parser", "Texts"]
 
 Texts = Literal["auto", "json", "plain"]
 TEXTS: Final = ("prompt", "response_a", "response_b")
+_UNREAD: Final = ("broken_json", "wrong_type")
 _WORST: Final = ("ragged_row", "broken_line")
 
 
@@ -82,6 +83,9 @@ class Parser:
         before = raw.found.with_columns(pl.col("row") + self.rows)
         lost = before.filter(pl.col("kind").is_in(_WORST))["row"]
         after = log.found().filter(~pl.col("row").is_in(lost.implode()))
+        # a cell that cannot be read has a stand-in of one turn: that it was padded says nothing
+        unread = after.filter(pl.col("kind").is_in(_UNREAD))["row"]
+        after = after.filter((pl.col("kind") != "unequal_turns") | ~pl.col("row").is_in(unread.implode()))
         found = pl.concat([before, after]).sort("row", maintain_order=True)
         return found.with_columns(frame["id"].gather(found["row"] - self.rows).alias("id"))
 

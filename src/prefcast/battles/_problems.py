@@ -40,6 +40,7 @@ KINDS: Final[dict[str, Kind]] = {
     "two_winners": Kind("error", "vote with two winners", f"exactly one winner column is 1; {_DROPS}"),
     "bad_shares": Kind("error", "vote that does not sum to 1", f"three shares from 0 to 1 that sum to 1; {_DROPS}"),
     "unknown_winner": Kind("error", "unknown winner", f"model_a, model_b, tie or both_bad; {_DROPS}"),
+    "not_a_number": Kind("error", "vote or weight that is not a number", _DROPS),
     "bad_weight": Kind("error", "weight that is not a positive number", _DROPS),
     "leakage": Kind("error", "group in both files", "drop these rows from the training file, or split by group"),
     "duplicate_id": Kind(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 import polars as pl
 
 from prefcast.battles._problems import FINDINGS_SCHEMA
 from prefcast.battles._turns import Column
 
-__all__ = ["Raw", "rebatch"]
+__all__ = ["Raw", "portions", "rebatch"]
+
+_T = TypeVar("_T")
+_SIZE: Final = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,35 @@ class Raw:
         return Raw(columns, stop - start, self.present, found)
 
     def append(self, other: Raw) -> Raw:
-        """Put another part of the same table below this one."""
+        """Put another part of the same table below this one; a column that one of them lacks is null there."""
         below = other.found.with_columns(pl.col("row") + self.height)
-        columns = {name: _joined(self.columns[name], other.columns[name]) for name in self.columns}
-        return Raw(columns, self.height + other.height, self.present, pl.concat([self.found, below]))
+        none: tuple[Column, Column] = ([None] * self.height, [None] * other.height)
+        columns = {
+            name: _joined(self.columns.get(name, none[0]), other.columns.get(name, none[1]))
+            for name in {**self.columns, **other.columns}
+        }
+        present = tuple(dict.fromkeys((*self.present, *other.present)))
+        return Raw(columns, self.height + other.height, present, pl.concat([self.found, below]))
 
 
 def _joined(above: Column, below: Column) -> Column:
     if isinstance(above, pl.Series) and isinstance(below, pl.Series) and above.dtype == below.dtype:
         return pl.concat([above, below])
     return [*above, *below]
+
+
+def portions(items: Iterable[_T], size: Callable[[_T], int], most: int) -> Iterator[list[_T]]:
+    """Gather items into lists of at most ``most``, fewer where they are large: memory, not number, is the bound."""
+    held: list[_T] = []
+    total = 0
+    for item in items:
+        held.append(item)
+        total += size(item)
+        if len(held) >= most or total >= _SIZE:
+            yield held
+            held, total = [], 0
+    if held:
+        yield held
 
 
 def rebatch(parts: Iterable[Raw], rows: int) -> Iterator[Raw]:

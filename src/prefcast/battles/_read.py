@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from prefcast.battles._frames import from_frame, from_rows
+from prefcast.battles._layouts import fits
 from prefcast.battles._parse import Parser, Texts
-from prefcast.battles._problems import is_error, refuse
+from prefcast.battles._problems import FINDINGS_SCHEMA, is_error, refuse
 from prefcast.battles._raw import Raw, rebatch
 from prefcast.battles._stream import FORMATS, from_path, is_readable
 from prefcast.battles._table import Battles
@@ -92,7 +93,7 @@ def iter_battles(
     source
         As for `read_battles`. A ``.json`` file that is one list is held whole: prefer JSON lines.
     rows
-        Battles per part; the last part may have fewer.
+        Battles per part; the last part of a file may have fewer.
     layout, source_name, seed
         As for `read_battles`.
 
@@ -150,21 +151,22 @@ def _folder(folder: Path) -> Iterator[Table]:
         raise DataError(f"the folder {folder} cannot be read: {error}.") from error
     if not files:
         raise DataError(f"the folder {folder} holds no file with one of the suffixes {', '.join(FORMATS)}.")
-    out = Log()
-    for path in files:
+    columns = {path: next((raw.present for raw in _file(path).parts), None) for path in files}
+    odd = {path: names for path, names in columns.items() if names is not None and not fits(names)}
+    said = [f"{path.name} left out: its columns are {', '.join(names[:10])}" for path, names in odd.items()]
+    found = pl.DataFrame({"kind": ["file_left_out"] * len(said), "detail": said}, schema_overrides=FINDINGS_SCHEMA)
+    found = pl.concat([pl.DataFrame(schema=FINDINGS_SCHEMA), found], how="diagonal")
+    # a folder of nothing but odd files is not a folder with odd files: the first says what its columns lack
+    for path in [path for path in files if path not in odd] or files:
         table = _file(path)
-        first = next(table.parts, None)
-        if first is not None and not fits(first.present):
-            said = f"{path.name} is left out: it has the columns {', '.join(first.present[:10])}"
-            out.add("file_left_out", None, [None], said)
-        elif first is not None:
-            first = replace(first, found=pl.concat([out.found(), first.found]))
-            out = Log()
-            yield replace(table, parts=itertools.chain([first], table.parts))
-        else:
-            yield table
-    if out.frames:
-        yield from _last(folder, out)
+        yield replace(table, parts=_noted(table.parts, found))
+        found = found.clear()
+
+
+def _noted(parts: Iterator[Raw], found: pl.DataFrame) -> Iterator[Raw]:
+    for raw in parts:
+        yield replace(raw, found=pl.concat([found, raw.found]))
+        found = found.clear()
 
 
 def _in_memory(source: Any) -> Iterator[Raw]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +15,13 @@ from prefcast.battles._csv import read_csv
 from prefcast.battles._frames import first_line, from_arrow, from_dicts, from_rows, guarded
 from prefcast.battles._layouts import wanted
 from prefcast.battles._problems import Log, excerpt
-from prefcast.battles._raw import Raw
+from prefcast.battles._raw import Raw, portions
 from prefcast.errors import DataError
 
 __all__ = ["FORMATS", "from_path", "is_readable"]
 
 _PARQUET_ROWS: Final = 10_000
+_PARQUET_BYTES: Final = 32 << 20
 _JSON_ROWS: Final = 10_000
 _Read = Callable[[Path, str], Iterator[Raw]]
 
@@ -73,8 +73,15 @@ def _parquet_file(path: Path, name: str) -> Iterator[Raw]:
         if not keep:
             yield Raw({}, 0, tuple(present))
             return
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=keep):
+        for batch in file.iter_batches(batch_size=_rows_of_a_batch(file.metadata), columns=keep):
             yield from_arrow(pa.Table.from_batches([batch]), present)
+
+
+def _rows_of_a_batch(metadata: pq.FileMetaData) -> int:
+    """Rows that fill about 32 MB, by the size the file gives for its row groups."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    widest = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=1)
+    return max(1, min(_PARQUET_ROWS, _PARQUET_BYTES // max(widest, 1)))
 
 
 def _jsonl_file(path: Path, name: str) -> Iterator[Raw]:
@@ -85,7 +92,7 @@ def _jsonl_file(path: Path, name: str) -> Iterator[Raw]:
 def _json_lines(stream: IO[bytes]) -> Iterator[Raw]:
     lines = (line for line in stream if line.strip())
     present: dict[str, None] = {}
-    while block := list(itertools.islice(lines, _JSON_ROWS)):
+    for block in portions(lines, len, _JSON_ROWS):
         yield _line_block(block, present)
 
 

@@ -261,7 +261,7 @@ def equal_turns(frame: pl.DataFrame, columns: Sequence[str], log: Log) -> pl.Dat
         if len(rows) == 0:
             continue
         have, need = lengths[rows, i], most[rows]
-        counts = zip(have, need, strict=True)
+        counts = zip(have.tolist(), need.tolist(), strict=True)
         said = [f"{h} turn{'s'[: h > 1]} where another text has {n}: padded with empty turns" for h, n in counts]
         log.add("unequal_turns", name, rows, said)
         longer = [t + [""] * int(n - len(t)) for t, n in zip(frame[name].gather(rows).to_list(), need, strict=True)]

@@ -78,7 +78,8 @@ class VoteModel:
         width = self.tie_width + np.where(identical, _IDENTICAL_WIDTH * self.noise, 0.0)
         shown = np.asarray(utility, np.float64) + self.position_effect
         a, b = expit((shown - width) / self.noise), expit((-shown - width) / self.noise)
-        return np.stack([a, b, 1.0 - (a + b)], axis=-1)
+        # With a width of 0 the rest is nothing, give or take a rounding error.
+        return np.stack([a, b, np.maximum(1.0 - (a + b), 0.0)], axis=-1)
 
 
 def best_possible(truth: _Float, weights: _Float | None = None) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ WINNERS: Final[dict[str, tuple[float, float, float]]] = {
 """Words a ``winner`` column may hold, in any case, and the shares they stand for."""
 
 _TOLERANCE: Final = 1e-6
+_EXACT_FLOAT: Final = 2**53
 _TRUE: Final = {"true": 1.0, "false": 0.0}
 
 
@@ -108,23 +111,23 @@ def read_flags(column: Column, name: str, log: Log) -> npt.NDArray[np.bool_]:
 
 def read_names(column: Column) -> pl.Series:
     """Read ids, model names and the like as strings, (n,); null where the cell is empty."""
-    if isinstance(column, pl.Series):
-        if column.dtype.is_float():
-            # 7.0 is what pandas makes of the id 7 where another id is missing
-            column = column.to_list()
-        elif not column.dtype.is_nested() and column.dtype not in (pl.Binary, pl.Object):
+    plain = isinstance(column, pl.Series) and not column.dtype.is_nested() and not column.dtype.is_float()
+    if isinstance(column, pl.Series) and plain and column.dtype not in (pl.Binary, pl.Object):
+        try:
             texts = column.cast(pl.String)
-            return texts.set(texts == "", None)
+        except pl.exceptions.PolarsError:
+            return read_names(column.to_list())
+        return texts.set(texts == "", None)
     return pl.Series([_name(v) for v in values_of(column)], dtype=pl.String)
 
 
 def _name(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value) if abs(value) < 2**53 else value
-    if isinstance(value, list | dict | tuple | bytes):
-        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT:
+        value = int(value)  # 7.0 is what pandas makes of the id 7 where another id is missing
+    if isinstance(value, list | dict):
+        value = json.dumps(value, default=str)
     return lone_to_fffd(str(value)) or None
 
 
@@ -152,7 +155,7 @@ def _numbers(column: Column, name: str, log: Log) -> npt.NDArray[np.float64]:
             wrong.append(i)
         else:
             numbers_out[i] = number
-    log.add("wrong_type", name, wrong, [f"{excerpt(repr(values[i]))} is not a number" for i in wrong])
+    log.add("not_a_number", name, wrong, [f"{reprlib.repr(values[i])} is not a number" for i in wrong])
     return numbers_out
 
 

@@ -82,7 +82,7 @@ def _print(diagnosis: Diagnosis) -> None:
         console.print()
         _print_first(console, diagnosis)
     said = ", ".join(f"{n:,} {s}{'s' if n != 1 else ''}" for s, n in counts.items())
-    console.print(f"{diagnosis.name}: {diagnosis.frame.height:,} rows, {said}.", soft_wrap=True)
+    typer.echo(f"{diagnosis.name}: {diagnosis.frame.height:,} rows, {said}.")
 
 
 def _print_first(console: Console, diagnosis: Diagnosis) -> None:

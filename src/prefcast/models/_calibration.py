@@ -47,9 +47,20 @@ class Calibration:
         scores[:, 2] += self.tie
         return softmax(scores)
 
+    def then(self, later: Calibration) -> Calibration:
+        """Return the one map that does what this and then the later one do.
+
+        Examples
+        --------
+        >>> Calibration(0.5, tie=1.0).then(Calibration(2.0, tie=0.5))
+        Calibration(sharpness=1.0, tie=2.5, position=0.0)
+        """
+        s = later.sharpness
+        return Calibration(s * self.sharpness, s * self.tie + later.tie, s * self.position + later.position)
+
 
 def fit_calibration(
-    p: Float, votes: Float, weights: Float, *, slopes: bool = True, position: bool = False
+    p: Float, votes: Float, weights: Float, *, slopes: bool = True, position: bool = False, pull: float = 0.0
 ) -> Calibration:
     """Fit a calibration by minimal log loss.
 
@@ -65,6 +76,9 @@ def fit_calibration(
         Whether to fit sharpness and tie bias.
     position
         Whether to fit a position effect too.
+    pull
+        How hard to pull towards no change, where votes are few: so many times half the squares of log sharpness, tie
+        and position is added to the mean log loss.
 
     Returns
     -------
@@ -81,8 +95,10 @@ def fit_calibration(
         values[free] = theta
         q = Calibration(*values.tolist()).apply(p)
         residual = q * share.sum(axis=1, keepdims=True) - share
-        slope = [(residual * logs).sum(), residual[:, 2].sum(), (residual[:, 0] - residual[:, 1]).sum()]
-        return -float((share * np.log(np.maximum(q, 1e-300))).sum()), np.array(slope)[free]
+        slope = np.array([(residual * logs).sum(), residual[:, 2].sum(), (residual[:, 0] - residual[:, 1]).sum()])
+        change = np.array([np.log(values[0]), *values[1:]])
+        slope += pull * change / [values[0], 1.0, 1.0]
+        return -float((share * np.log(np.maximum(q, 1e-300))).sum()) + pull / 2 * float(change @ change), slope[free]
 
     bounds = [b for b, wanted in zip(_BOUNDS, free, strict=True) if wanted]
     found = start.copy()

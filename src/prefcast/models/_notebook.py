@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import lightgbm
 import numpy as np
 import polars as pl
-from scipy import sparse
 
 from prefcast.battles import Battles, find_groups, make_folds
 from prefcast.errors import DataError, EngineError, RecipeError
-from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress, swap_columns
-from prefcast.models.features._contrast import NotebookFeatures
+from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
+from prefcast.models._boosting import Rows, forecast
+from prefcast.models._numeric import class_rows, normalise
+from prefcast.models._weights import training_weights
+from prefcast.models.features._ngram_contrast import NGramFeatures
 
 __all__ = ["NotebookGBDT"]
 
@@ -73,7 +77,7 @@ class NotebookGBDT(PreferenceModel):
 
     def __init__(
         self,
-        n_models: int = 3,
+        n_models: int = 1,
         n_folds: int = 3,
         fold: int = -1,
         seed: int = 3,
@@ -82,20 +86,19 @@ class NotebookGBDT(PreferenceModel):
         characters: int = 1_000,
         longest: int = 5,
         min_rows: int = 4,
-        learning_rate: float = 0.03,
+        learning_rate: float = 0.05,
         depth: int = 4,
         trees: int = 1_000,
         patience: int = 50,
         row_share: float = 0.8,
         column_share: float = 0.8,
+        extra_trees: bool = False,
+        max_bin: int = 63,
+        pair_power: float = 1.0,
     ) -> None:
-        self._params: dict[str, Any] = {
-            "n_models": n_models, "n_folds": n_folds, "fold": fold, "seed": seed, "subsample": subsample, "words": words,
-            "characters": characters, "longest": longest, "min_rows": min_rows, "learning_rate": learning_rate,
-            "depth": depth, "trees": trees, "patience": patience, "row_share": row_share, "column_share": column_share,
-        }  # fmt: skip
+        self._params: dict[str, Any] = {k: v for k, v in locals().items() if k not in {"self", "__class__"}}
         _check(self._params)
-        self._features: NotebookFeatures | None = None
+        self._features: NGramFeatures | None = None
         self._boosters: list[lightgbm.Booster] = []
         self._floor = 0.0
 
@@ -104,9 +107,9 @@ class NotebookGBDT(PreferenceModel):
         return dict(self._params)
 
     @property
-    def n_trees(self) -> int:
-        """Trees per class that were chosen; 0 before `fit`."""
-        return self._boosters[0].current_iteration() if self._boosters else 0
+    def n_trees(self) -> tuple[int, ...]:
+        """Trees per class that each booster keeps."""
+        return tuple(booster.current_iteration() for booster in self._boosters)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -144,50 +147,52 @@ class NotebookGBDT(PreferenceModel):
         DataError
             A vote is missing, no weight is above 0, or all battles are one group.
         """
-        _check_votes(battles)
         groups = find_groups(battles) if groups is None else np.asarray(groups)
         battles, groups = _every_kth_group(battles, groups, self._params["subsample"])
-        held_out = self._inner_folds(groups)
+        weights = _weights(battles, self._params["pair_power"])
+        folds = self._inner_folds(groups)
         progress("notebook-gbdt: n-grams", 0.0)
-        learned = np.flatnonzero(held_out != self._params["fold"])
-        self._features = self._learn_features(battles.take(learned))
-        data, battle = _training_set(self._features, battles)
-        progress("notebook-gbdt: number of trees", 0.2)
-        trees = self._choose_trees(data, held_out[battle])
-        if self._params["fold"] >= 0:
-            data = data.subset(np.flatnonzero(held_out[battle] != self._params["fold"]))
-        self._boosters = []
-        for k in range(self._params["n_models"]):
-            progress(f"notebook-gbdt: model {k + 1} of {self._params['n_models']}", 0.6 + 0.4 * k / self._params["n_models"])
-            self._boosters.append(lightgbm.train(self._booster_params(k), data, num_boost_round=trees))
-        self._floor = 1.0 / (3.0 + float(battles.weights[learned].sum()))
+        keys = ("words", "characters", "longest", "min_rows", "seed")
+        self._features = NGramFeatures.fit(battles, **{key: self._params[key] for key in keys})
+        rows = Rows.of(self._features.contrast(battles), battles.votes, weights)
+        data = rows.dataset(self._booster_params(0)).construct()
+        folds = np.tile(folds[class_rows(battles.votes, weights)[0]], 2)  # of each row, in both orders
+        self._boosters = self._bag(data, folds, progress)
+        self._floor = 1.0 / (3.0 + float(np.count_nonzero(weights)))
         return self
 
     def _inner_folds(self, groups: Int) -> Int:
-        n_folds = max(2, min(self._params["n_folds"], len(np.unique(groups))))
-        if self._params["fold"] >= n_folds:
+        n_groups, p = len(np.unique(groups)), self._params
+        if n_groups < 2 or p["fold"] >= n_groups:
             raise DataError(
-                f"the recipe holds out inner fold {self._params['fold']}, but there are only the folds 0 to {n_folds - 1}: "
-                f"the battles form {len(np.unique(groups))} groups. Set fold = -1 in the recipe, or add battles."
+                f"notebook-gbdt: the {len(groups)} battles form {n_groups} independent prompts; choosing the number of "
+                f"trees needs at least {max(2, p['fold'] + 1)}. Give more battles, or train with --recipe prior."
             )
-        return make_folds(groups, n_folds, seed=self._params["seed"])
+        return make_folds(groups, min(p["n_folds"], n_groups), seed=p["seed"])
 
-    def _learn_features(self, battles: Battles) -> NotebookFeatures:
-        keys = ("words", "characters", "longest", "min_rows", "seed")
-        return NotebookFeatures.fit(battles, **{key: self._params[key] for key in keys})
+    def _bag(self, data: lightgbm.Dataset, folds: Int, progress: Progress) -> list[lightgbm.Booster]:
+        """Train ``n_models`` boosters without each held-out fold. One core each: LightGBM's own threads wait on each other."""
+        held_out = [self._params["fold"]] if self._params["fold"] >= 0 else np.unique(folds).tolist()
+        members = [(k, seed) for k in held_out for seed in range(self._params["n_models"])]
+        boosters = []
+        with ThreadPoolExecutor(min(len(members), os.cpu_count() or 1)) as pool:
+            trained = pool.map(lambda member: self._boost(data, folds, *member), members)
+            for k in range(len(members)):
+                progress(f"notebook-gbdt: booster {k + 1} of {len(members)}", 0.1 + 0.9 * k / len(members))
+                boosters.append(next(trained))
+        return boosters
 
-    def _choose_trees(self, data: lightgbm.Dataset, held_out: Int) -> int:
-        folds = np.unique(held_out) if self._params["fold"] < 0 else [self._params["fold"]]
-        scores = lightgbm.cv(
-            self._booster_params(0),
-            data,
-            num_boost_round=self._params["trees"],
-            folds=[(np.flatnonzero(held_out != k), np.flatnonzero(held_out == k)) for k in folds],
+    def _boost(self, data: lightgbm.Dataset, folds: Int, held_out: int, member: int) -> lightgbm.Booster:
+        booster = lightgbm.train(
+            self._booster_params(member),
+            data.subset(np.flatnonzero(folds != held_out)),
+            self._params["trees"],
+            valid_sets=[data.subset(np.flatnonzero(folds == held_out))],
             callbacks=[lightgbm.early_stopping(self._params["patience"], verbose=False)],
         )
-        return len(scores["valid multi_logloss-mean"])
+        return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
 
-    def _booster_params(self, k: int) -> dict[str, Any]:
+    def _booster_params(self, member: int) -> dict[str, Any]:
         return {
             "objective": "multiclass",
             "num_class": 3,
@@ -198,8 +203,10 @@ class NotebookGBDT(PreferenceModel):
             "bagging_fraction": self._params["row_share"],
             "bagging_freq": 1,
             "feature_fraction": self._params["column_share"],
-            "seed": self._params["seed"] + k,
-            # The same bytes from the same seed, on any number of cores.
+            "extra_trees": self._params["extra_trees"],
+            "max_bin": self._params["max_bin"],
+            "seed": self._params["seed"] + member,
+            "num_threads": 1,
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
@@ -229,26 +236,22 @@ class NotebookGBDT(PreferenceModel):
         p = np.empty((len(battles), 3))
         for start in range(0, len(battles), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(battles)))
-            x = features.contrast(battles.take(rows))
-            p[rows] = self._predict(x, features.exchange(x))
+            contrast = features.contrast(battles.take(rows))
+            total = np.zeros((len(rows), 3))
+            for booster in self._boosters:
+                total += forecast(booster, contrast, booster.current_iteration())
+            p[rows] = normalise(total) * (1.0 - 3.0 * self._floor) + self._floor
         return p
 
-    def _predict(self, x: sparse.csr_matrix, exchanged: sparse.csr_matrix) -> Float:
-        total = np.zeros((x.shape[0], 3))
-        for booster in self._boosters:
-            total += np.asarray(booster.predict(x)) + swap_columns(np.asarray(booster.predict(exchanged)))
-        # A + B before tie: with A and B exchanged, the sum is the same to the last bit.
-        total /= (total[:, 0] + total[:, 1] + total[:, 2])[:, None]
-        return total * (1.0 - 3.0 * self._floor) + self._floor
-
-    def _fitted(self) -> NotebookFeatures:
+    def _fitted(self) -> NGramFeatures:
         if self._features is None:
             raise EngineError("this notebook-gbdt is not fitted: call fit(battles) first.")
         return self._features
 
     def write(self, folder: Path) -> None:
         """Write ``notebook.json`` with parameters and n-grams, and one LightGBM text file for each booster."""
-        saved = {"params": self.params(), "floor": self._floor, "features": self._fitted().to_json()}
+        features = self._fitted().to_json()
+        saved = {"params": self.params(), "floor": self._floor, "boosters": len(self._boosters), "features": features}
         (folder / _FILE).write_text(json.dumps(saved) + "\n", "utf-8", newline="\n")
         for k, booster in enumerate(self._boosters):
             (folder / f"booster-{k}.txt").write_text(booster.model_to_string(), "utf-8", newline="\n")
@@ -258,12 +261,14 @@ class NotebookGBDT(PreferenceModel):
         """Read what `write` wrote."""
         saved = json.loads((folder / _FILE).read_text("utf-8"))
         model = cls(**saved["params"])
-        model._features = NotebookFeatures.from_json(saved["features"])
+        model._features = NGramFeatures.from_json(saved["features"])
         model._floor = float(saved["floor"])
         if not 0 <= model._floor < 1 / 3:
             raise ValueError(f"the floor of the probabilities is {model._floor}; it must be between 0 and 1/3")
-        texts = [(folder / f"booster-{k}.txt").read_text("utf-8") for k in range(model._params["n_models"])]
-        model._boosters = [lightgbm.Booster(model_str=text) for text in texts]
+        files = sorted(folder.glob("booster-*.txt"), key=lambda file: int(file.stem.removeprefix("booster-")))
+        model._boosters = [lightgbm.Booster(model_str=file.read_text("utf-8")) for file in files]
+        if len(files) != saved["boosters"]:
+            raise ValueError(f"it has {len(files)} boosters, and {saved['boosters']} were written")
         for booster in model._boosters:
             if booster.num_feature() != len(model._features.names) or booster.num_model_per_iteration() != 3:
                 raise ValueError("a booster does not fit the features or the three classes")
@@ -281,16 +286,17 @@ def _check(params: dict[str, Any]) -> None:
         raise RecipeError(f"notebook-gbdt: fold is {params['fold']}, but n_folds is {params['n_folds']}; folds count from 0.")
 
 
-def _check_votes(battles: Battles) -> None:
+def _weights(battles: Battles, pair_power: float) -> Float:
     missing = np.flatnonzero(~battles.has_votes)
     if missing.size:
         raise DataError(
-            f"{missing.size} of {len(battles)} battles have no vote, first in row {missing[0]}; training needs one in each: "
-            "give the winner_model_a, winner_model_b and winner_tie columns, or leave those rows out.",
+            f"notebook-gbdt: {missing.size} of {len(battles)} battles have no vote, first in row {missing[0]}; training needs "
+            "one in each: give the winner_model_a, winner_model_b and winner_tie columns, or leave those rows out.",
             rows=missing[:10].tolist(),
         )
     if not (battles.weights > 0).any():
-        raise DataError(f"{len(battles)} battles with no weight above 0: there is nothing to learn from.")
+        raise DataError(f"notebook-gbdt: {len(battles)} battles with no weight above 0: there is nothing to learn from.")
+    return training_weights(battles, pair_power=pair_power, source_power=0.0)
 
 
 def _every_kth_group(battles: Battles, groups: Int, k: int) -> tuple[Battles, Int]:
@@ -301,16 +307,3 @@ def _every_kth_group(battles: Battles, groups: Int, k: int) -> tuple[Battles, In
     order = np.argsort(np.argsort(first))
     keep = np.flatnonzero(order[appearance] % k == 0)
     return battles.take(keep), groups[keep]
-
-
-def _training_set(features: NotebookFeatures, battles: Battles) -> tuple[lightgbm.Dataset, Int]:
-    """Rows of both orders, one for each class that has a share of the vote, and the battle of each row."""
-    x = features.contrast(battles)
-    both = sparse.vstack([x, features.exchange(x)], format="csr")
-    votes = np.vstack([battles.votes, swap_columns(battles.votes)])
-    shares = votes * np.tile(battles.weights, 2)[:, None]
-    rows, labels = np.nonzero(shares > 0)
-    if len(rows) != both.shape[0] or (rows != np.arange(len(rows))).any():  # hard votes need no copy
-        both = both[rows]
-    data = lightgbm.Dataset(both, label=labels, weight=shares[rows, labels], params={"verbosity": -1}, free_raw_data=True)
-    return data, rows % len(battles)
