@@ -68,6 +68,8 @@ class Parser:
         DataError
             The columns are those of no layout.
         """
+        if not raw.present and raw.found.height:
+            raise DataError(f"{self._name} holds no objects with columns; row 0: {raw.found['detail'][0]}")
         layout = detect(raw.present, self._name)
         log = Log(self.rows)
         ids = self._ids(raw, layout, log)

@@ -1,55 +1,71 @@
 """Texts as one byte buffer, so that counting them is array work and not a Python loop.
 
-A `Corpus` holds UTF-8 texts end to end, each followed by eight zero bytes of padding at the very end only.
-`Words` finds the words of all its texts at once and names each by a 64-bit key; `Lines` looks at line starts.
+A `Corpus` holds UTF-8 texts end to end. `Words` finds the words of all its texts at once and names each by a 64-bit
+key. `presence` says in which of several texts each word of a row stands. No result of a text depends on its neighbours.
 """
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["Corpus", "Words"]
+__all__ = ["MAX_ROWS", "Corpus", "Words", "presence"]
 
 Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
-Values = npt.NDArray[np.float64]
+
+MAX_ROWS: Final = 1 << 16
+"""Most rows that `presence` can tell apart."""
 
 _PAD: Final = 8
-
-
-def _table(members: str) -> npt.NDArray[np.bool_]:
-    table = np.zeros(256, dtype=np.bool_)
-    table[list(members.encode())] = True
-    return table
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_WORD_BYTE = _table(_LETTERS + _LETTERS.upper() + "0123456789_'")
-_WORD_BYTE[0x80:] = True
-# Chinese, Japanese and most Korean characters are three bytes that begin with one of these: each is a word.
-_IDEOGRAPH = np.zeros(256, dtype=np.bool_)
-_IDEOGRAPH[0xE3:0xEE] = True
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[65:91] += 32
 _MASKS: Final = np.array([(1 << (8 * k)) - 1 for k in range(9)], dtype=np.uint64)
 
+# Kinds of bytes, in an order that makes every question about many bytes one comparison.
+PLAIN, WHITE, NEWLINE, STOP, QUESTION, EXCLAMATION, COMMA, COLON = range(8)
+BRACKET, STAR, CODE, BAR, DOUBLE_QUOTE = range(8, 13)
+# From here on, bytes of words.
+APOSTROPHE, DIGIT, CAPITAL, CONTINUATION, LEAD, IDEOGRAPH, LETTER = range(13, 20)
+N_KINDS: Final = LETTER + 1
 
-def mix(keys: Keys) -> Keys:
-    """Scatter the bits of 64-bit keys (the finaliser of MurmurHash3)."""
-    keys = keys ^ (keys >> np.uint64(33))
-    keys = keys * np.uint64(0xFF51AFD7ED558CCD)
-    keys ^= keys >> np.uint64(33)
-    keys *= np.uint64(0xC4CEB9FE1A85EC53)
-    keys ^= keys >> np.uint64(33)
-    return keys
+_MEMBERS: Final = {
+    WHITE: "\t\x0b\x0c\r \x00",
+    NEWLINE: "\n",
+    STOP: ".",
+    QUESTION: "?",
+    EXCLAMATION: "!",
+    COMMA: ",",
+    COLON: ":;",
+    BRACKET: "()[]{}<>",
+    STAR: "*",
+    CODE: "`",
+    BAR: "|",
+    DOUBLE_QUOTE: '"',
+    APOSTROPHE: "'",
+    DIGIT: "0123456789",
+    CAPITAL: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    LETTER: "abcdefghijklmnopqrstuvwxyz_",
+}
+
+
+@cache
+def _kinds() -> bytes:
+    table = bytearray(256)
+    for kind, members in _MEMBERS.items():
+        for byte in members.encode():
+            table[byte] = kind
+    table[0x80:0xC0] = bytes([CONTINUATION]) * 0x40
+    table[0xC0:] = bytes([LEAD]) * 0x40
+    # Kana, Chinese and most Korean characters are three bytes that begin with one of these.
+    table[0xE3:0xEE] = bytes([IDEOGRAPH]) * 0x0B
+    return bytes(table)
 
 
 @dataclass(frozen=True)
@@ -58,13 +74,13 @@ class Corpus:
 
     Parameters
     ----------
-    data
-        UTF-8 bytes of all texts, lower-cased where ASCII or not, plus eight zero bytes.
+    raw
+        UTF-8 bytes of all texts and eight zero bytes after the last.
     offsets
         Start of each text and the end of the last, (n + 1,).
     """
 
-    data: Bytes
+    raw: bytes
     offsets: Index
 
     @classmethod
@@ -72,15 +88,19 @@ class Corpus:
         """Lay a series of n strings end to end."""
         array = texts.fill_null("").to_arrow().cast("large_string")
         _, offset_buffer, data_buffer = array.buffers()
+        if not len(array) or data_buffer is None:
+            return cls(bytes(_PAD), np.zeros(len(array) + 1, dtype=np.int64))
         offsets = np.frombuffer(offset_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
         start, end = int(offsets[0]), int(offsets[-1])
-        data = np.zeros(end - start + _PAD, dtype=np.uint8)
-        if end > start:
-            data[: end - start] = np.frombuffer(data_buffer, dtype=np.uint8)[start:end]
-        return cls(data, offsets - start)
+        return cls(b"".join([memoryview(data_buffer)[start:end], bytes(_PAD)]), offsets - start)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of all texts together."""
+        return len(self.raw) - _PAD
 
     @property
     def n_bytes(self) -> Index:
@@ -88,53 +108,71 @@ class Corpus:
         return np.diff(self.offsets)
 
     @cached_property
-    def histogram(self) -> Index:
-        """How often each byte value stands in each text, (n, 256)."""
-        counts = np.empty((len(self), 256), dtype=np.int64)
-        for i, (start, end) in enumerate(zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)):
-            counts[i] = np.bincount(self.data[start:end], minlength=256)
-        return counts
+    def data(self) -> Bytes:
+        """All bytes, (size + 8,)."""
+        return np.frombuffer(self.raw, dtype=np.uint8)
+
+    # bytes.translate and bytes.lower are several times faster than indexing a table with an array.
+    @cached_property
+    def kinds(self) -> Bytes:
+        """Kind of each byte, (size + 8,)."""
+        return np.frombuffer(self.raw.translate(_kinds()), dtype=np.uint8)
 
     @cached_property
     def lower(self) -> Bytes:
-        """The bytes with ASCII letters in lower case."""
-        return _LOWER[self.data]
+        """The bytes with ASCII letters in lower case, (size + 8,)."""
+        return np.frombuffer(self.raw.lower(), dtype=np.uint8)
+
+    @cached_property
+    def marks(self) -> Index:
+        """Positions of all bytes but lower-case letters, white space and what has no kind, ascending."""
+        return np.flatnonzero((self.kinds[: self.size] - np.uint8(NEWLINE)) < LETTER - NEWLINE)
+
+    @cached_property
+    def counts(self) -> Index:
+        """How many marks of each kind stand in each text, (n, N_KINDS)."""
+        cells = self.text_of(self.marks) * N_KINDS + self.kinds[self.marks]
+        return np.bincount(cells, minlength=len(self) * N_KINDS).reshape(len(self), N_KINDS)
+
+    def positions(self, kind: int) -> Index:
+        """Where the marks of one kind stand, ascending."""
+        return self.marks[self.kinds[self.marks] == kind]
 
     def text_of(self, positions: Index) -> Index:
-        """Which text each byte position belongs to."""
-        return np.searchsorted(self.offsets, positions, side="right") - 1
+        """Which text each of the positions, in ascending order, belongs to."""
+        return np.repeat(np.arange(len(self)), self.per_text(positions))
 
     def per_text(self, positions: Index) -> Index:
         """How many of the positions, in ascending order, lie in each text, (n,)."""
         return np.diff(np.searchsorted(positions, self.offsets))
 
-    def compressed(self, level: int = 1) -> Index:
-        """Bytes of each text after zlib, (n,)."""
-        view = memoryview(self.data)
-        bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
-        return np.array([len(zlib.compress(view[s:e], level)) for s, e in bounds], dtype=np.int64)
+    def compressed(self, texts: slice) -> Index:
+        """Bytes of each of some texts after zlib at its fastest."""
+        view = memoryview(self.raw)
+        bounds = self.offsets.tolist()
+        pairs = zip(bounds[:-1][texts], bounds[1:][texts], strict=True)
+        return np.array([len(zlib.compress(view[start:end], 1)) for start, end in pairs], dtype=np.int64)
 
     def words(self) -> Words:
         """Find the words of all texts."""
-        n = len(self.data) - _PAD
-        data = self.lower[:n]
-        inside = _WORD_BYTE[data]
-        ideograph = _IDEOGRAPH[data]
-        before = np.zeros(n, dtype=np.bool_)
-        before[1:] = inside[:-1]
-        before[self.offsets[:-1][self.offsets[:-1] < n]] = False
-        starts = np.flatnonzero((inside & ~before) | ideograph)
-        after = np.ones(n, dtype=np.bool_)
-        after[:-1] = ~inside[1:] | ideograph[1:]
-        last = self.offsets[1:] - 1
-        after[last[last >= 0]] = True
-        ends = np.flatnonzero(inside & after) + 1
-        return Words(self, starts, ends)
+        inside = self.kinds >= APOSTROPHE  # the padding is not
+        cuts = np.zeros(self.size + 1, dtype=np.bool_)
+        cuts[:1] = inside[:1]
+        np.not_equal(inside[1 : self.size + 1], inside[: self.size], out=cuts[1:])
+        ideographs = self.positions(IDEOGRAPH)
+        cuts[ideographs] = True
+        cuts[ideographs + 3] = True
+        cuts[self.offsets] = True
+        bounds = np.flatnonzero(cuts)
+        chosen = inside[bounds[:-1]]
+        return Words(self, bounds[:-1][chosen], bounds[1:][chosen])
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a corpus: runs of letters, digits, underscores and apostrophes; each ideograph is a word.
+    """The words of a corpus: runs of letters, digits, underscores, apostrophes and bytes outside ASCII.
+
+    A character of Chinese, Japanese or Korean is a word of its own.
 
     Parameters
     ----------
@@ -149,56 +187,79 @@ class Words:
     ends: Index
 
     @cached_property
-    def text(self) -> Index:
-        """Text of each word, (m,)."""
-        return np.repeat(np.arange(len(self.corpus)), self.count)
-
-    @cached_property
     def count(self) -> Index:
         """Words of each text, (n,)."""
         return self.corpus.per_text(self.starts)
 
     @cached_property
-    def keys(self) -> Keys:
-        """A key of each word, (m,): equal words have equal keys.
+    def text(self) -> Index:
+        """Text of each word, (m,)."""
+        return np.repeat(np.arange(len(self.corpus)), self.count)
 
-        Exact for words of up to 16 bytes; a longer word is named by its first and last eight bytes and its length.
+    @cached_property
+    def length(self) -> Index:
+        """Bytes of each word, (m,)."""
+        return self.ends - self.starts
+
+    @cached_property
+    def keys(self) -> Keys:
+        """A key of each word, (m,): words that differ only in the case of ASCII letters have the same.
+
+        A word of more than sixteen bytes is named by its first and last eight and its length.
         """
-        data = self.corpus.lower
-        eight = np.ndarray((len(data) - _PAD + 1,), dtype="<u8", buffer=data.data, strides=(1,))
-        length = self.ends - self.starts
-        head = eight[self.starts] & _MASKS[np.minimum(length, 8)]
-        tail = eight[np.maximum(self.ends - 8, self.starts)]
-        return mix(head ^ mix(np.where(length > 8, tail, np.uint64(0)) + length.astype(np.uint64)))
+        lower = self.corpus.lower
+        eight = np.ndarray((self.corpus.size + 1,), dtype="<u8", buffer=lower.data, strides=(1,))
+        length = self.length
+        keys = _scatter(eight[self.starts] & _MASKS[np.minimum(length, 8)])
+        long = np.flatnonzero(length > 8)
+        tail = _scatter(eight[self.ends[long] - 8] + length[long].astype(np.uint64))
+        keys[long] = _scatter(keys[long] + tail)
+        return keys
 
     def phrases(self, n: int) -> tuple[Index, Keys]:
-        """Text and key of each run of n words."""
-        if len(self.starts) < n:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint64)
-        stop = len(self.keys) - n + 1
-        keys = self.keys[:stop].copy()
+        """Text and key of each run of n words of one text."""
+        stop = max(len(self.keys) - n + 1, 0)
+        keys = self.keys[:stop]
         for k in range(1, n):
-            keys = mix(keys * np.uint64(0x9E3779B97F4A7C15) + self.keys[k : k + stop])
-        whole = self.text[:stop] == self.text[n - 1 :]
+            # Multiplying first makes the order of the words count.
+            keys = _scatter(keys * np.uint64(0x9E3779B97F4A7C15) + self.keys[k : k + stop])
+        whole = self.text[:stop] == self.text[n - 1 : n - 1 + stop]
         return self.text[:stop][whole], keys[whole]
 
 
-def distinct(text: Index, keys: Keys) -> Keys:
-    """Return the distinct (text, key) pairs, ascending: text in the upper 16 bits, 48 bits of the key below."""
-    pairs = np.sort((text.astype(np.uint64) << np.uint64(48)) | (keys >> np.uint64(16)))
-    keep = np.ones(len(pairs), dtype=np.bool_)
-    np.not_equal(pairs[1:], pairs[:-1], out=keep[1:])
-    return pairs[keep]
+def _scatter(keys: Keys) -> Keys:
+    """Scatter the bits of 64-bit keys, one to one: those of equal words stay equal, and no others become so."""
+    keys = keys * np.uint64(0xFF51AFD7ED558CCD)
+    keys ^= keys >> np.uint64(32)
+    keys *= np.uint64(0xC4CEB9FE1A85EC53)
+    return keys
 
 
-def count_distinct(pairs: Keys, n: int) -> Index:
-    """Count the distinct pairs of each of n texts."""
-    return np.bincount((pairs >> np.uint64(48)).astype(np.int64), minlength=n)
+def presence(row: Index, side: Index, keys: Keys, n: int) -> Index:
+    """Count, for each set of sides, the keys of a row that stand on just these sides.
 
+    Parameters
+    ----------
+    row
+        Row of each key, (m,), from 0 to n - 1.
+    side
+        Side of each key, (m,), from 0 to 2.
+    keys
+        The keys, (m,), of which the upper 46 bits tell them apart.
+    n
+        Number of rows, at most `MAX_ROWS`.
 
-def count_common(first: Keys, second: Keys, n: int) -> Index:
-    """Count, for each of n texts, the pairs that stand in both sorted arrays."""
-    if not len(second):
-        return np.zeros(n, dtype=np.int64)
-    at = np.minimum(np.searchsorted(second, first), len(second) - 1)
-    return count_distinct(first[second[at] == first], n)
+    Returns
+    -------
+    Index
+        (n, 8): column ``2**i + 2**j`` counts the distinct keys that stand on sides i and j only.
+    """
+    entries = np.sort((row.astype(np.uint64) << np.uint64(48)) | (keys >> np.uint64(18) << np.uint64(2)) | side.astype(np.uint64))
+    if not len(entries):
+        return np.zeros((n, 8), dtype=np.int64)
+    group = entries >> np.uint64(2)
+    first = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    bits = np.uint8(1) << (entries & np.uint64(3)).astype(np.uint8)
+    sides = np.bitwise_or.reduceat(bits, first)
+    cells = (entries[first] >> np.uint64(48) << np.uint64(3)).astype(np.int64) + sides
+    return np.bincount(cells, minlength=n * 8).reshape(n, 8)
