@@ -39,9 +39,9 @@ def test_repair(tmp_path, suffix):
     assert repair.changes.select("row", "id", "column", "action").rows() == [
         (1, "b", "response_a", "row dropped"),
         (2, "c", "response_a", "cell repaired"),
-        (2, "c", "response_a", "cell repaired"),
         (2, "c", "prompt", "cell repaired"),
         (2, "c", "response_b", "cell repaired"),
+        (2, "c", "response_a", "cell repaired"),
         (3, "a", "id", "id changed"),
         (5, "a", "id", "id changed"),
         (6, None, "id", "row dropped"),

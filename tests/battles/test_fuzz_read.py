@@ -155,8 +155,8 @@ _VALUES = st.one_of(
     st.lists(_SCALARS, max_size=2).map(lambda v: json.dumps(v)),
 )
 _NAMES = ["id", "model_a", "prompt", "response_a", "response_b", "winner", "winner_model_a", "winner_model_b",
-          "winner_tie", "weight", "both_bad", "flipped", "language", "conversation_a", "conversation_b", "chosen", "rejected",
-          "turn", "question_id", "judge"]  # fmt: skip
+          "winner_tie", "weight", "both_bad", "flipped", "language", "conversation_a", "conversation_b", "chosen",
+          "rejected", "turn", "question_id", "judge"]  # fmt: skip
 _NEEDED = st.sampled_from(
     [("prompt", "response_a", "response_b"), ("conversation_a", "conversation_b"), ("chosen", "rejected", "prompt"),
      ("conversation_a", "conversation_b", "question_id", "judge", "turn")]

@@ -210,7 +210,7 @@ def _find_leakage(rows: pl.DataFrame, against: Source, layout: Texts, seed: int,
     if rows.height == 0:
         return
     tell("looking for groups that stand in both files", 0.0)
-    here = Battles(rows.select(SCHEMA))
+    here = Battles(rows.select(list(SCHEMA)))
     groups = find_groups(here.concat(other))
     theirs = pl.DataFrame({"group": groups[len(here) :], "id": other.ids}).with_row_index("other")
     ours = rows.select("row").with_columns(pl.Series("group", groups[: len(here)]))

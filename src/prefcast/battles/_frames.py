@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -26,7 +27,14 @@ def guarded(name: str) -> Iterator[None]:
         yield
     except (OSError, EOFError, zlib.error, pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise DataError(f"{name} cannot be read: {first_line(error)}") from error
-    except (pl.exceptions.PanicException, MemoryError, OverflowError, RecursionError) as error:
+    except (
+        pl.exceptions.PanicException,
+        MemoryError,
+        ArithmeticError,
+        RecursionError,
+        ValueError,
+        LookupError,
+    ) as error:
         raise DataError(f"{name} cannot be read, its contents are damaged: {first_line(error)}") from error
 
 
@@ -39,10 +47,11 @@ def from_rows(rows: Iterable[Any], name: str) -> Iterator[Raw]:
     """Read a list of dicts."""
     log = Log()
     kept: list[dict[Any, Any]] = []
-    for i, row in enumerate(rows):
-        if not isinstance(row, dict):
-            log.add("broken_line", None, [i], f"not an object but {excerpt(repr(type(row).__name__))}")
-        kept.append(row if isinstance(row, dict) else {})
+    with guarded(name):
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict):
+                log.add("broken_line", None, [i], f"not an object but {excerpt(type(row).__name__)}")
+            kept.append(_plain(row) if isinstance(row, dict) else {})
     if kept:
         yield from_dicts(kept, {}, log)
 
@@ -53,6 +62,17 @@ def from_dicts(rows: list[dict[Any, Any]], present: dict[str, None], log: Log) -
         present.update(dict.fromkeys(k for k in row if isinstance(k, str)))
     columns: dict[str, Column] = {c: _narrowed([row.get(c) for row in rows]) for c in wanted() if c in present}
     return Raw(columns, len(rows), tuple(present), log.found())
+
+
+def _plain(value: Any) -> Any:
+    """Turn the arrays and numbers of numpy, which pandas keeps in cells, into python's, however deep they are."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return None if _is_missing(value) else value
 
 
 def _narrowed(values: list[Any]) -> Column:
@@ -113,11 +133,11 @@ def from_frame(source: Any, name: str) -> Raw | None:
 
 def _pandas_column(column: Any) -> Column:
     if str(column.dtype) == "object":
-        return _narrowed([None if _is_missing(v) else v for v in column.tolist()])
+        return _narrowed([_plain(v) for v in column.tolist()])
     try:
         return _series(pl.Series(pl.from_pandas(column)))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, ValueError, TypeError):
-        return _narrowed([None if _is_missing(v) else v for v in column.tolist()])
+        return _narrowed([_plain(v) for v in column.tolist()])
 
 
 def _is_missing(value: Any) -> bool:

@@ -130,8 +130,6 @@ def _talks(column: Column, name: str, log: Log) -> list[_Talk]:
 
 def _talk(value: Any) -> _Talk:
     """Read one list of messages as a conversation of user turns and their answers."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
     if value is None:
         return _Talk([""], [""], {"null_cell"})
     if not isinstance(value, list | tuple):
@@ -176,8 +174,6 @@ def _content(content: Any, mended: set[str]) -> str:
     if content is None:
         mended.add("null_turn")
         return ""
-    if isinstance(content, np.ndarray):
-        content = content.tolist()
     if isinstance(content, list | tuple):
         texts = [part if isinstance(part, str) else _part(part) for part in content]
         if any(t is None for t in texts):
@@ -263,8 +259,6 @@ def _as_messages(value: Any, prompt: Any, as_json: bool) -> list[Any]:
 
 
 def _turns_as_messages(value: Any, role: str) -> list[Any]:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
     if value is None or isinstance(value, str):
         return [{"role": role, "content": value}]
     if not isinstance(value, list | tuple):

@@ -34,14 +34,12 @@ def from_path(path: Path, name: str) -> Iterator[Raw]:
     DataError
         There is no such file, its suffix is none of `FORMATS`, or its bytes are not what the suffix says.
     """
-    if not path.exists():
-        raise DataError(f"there is no file or folder {name}. Check the path.")
-    read = FORMATS.get(_suffix_of(path))
-    if read is None:
-        raise DataError(
-            f"{name} has none of the suffixes {', '.join(FORMATS)}: convert it, or rename it to what it is."
-        )
     with guarded(name):
+        if not path.exists():
+            raise DataError(f"there is no file or folder {name}. Check the path.")
+        read = FORMATS.get(_suffix_of(path))
+        if read is None:
+            raise DataError(f"{name} has none of the suffixes {', '.join(FORMATS)}: convert or rename it.")
         yield from read(path, name)
 
 

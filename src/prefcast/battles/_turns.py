@@ -179,8 +179,6 @@ def _value_reader(as_json: bool) -> Callable[[Any], tuple[list[str], set[str]]]:
             value = decode_json(value)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return [""], {_NULL}
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
         if not isinstance(value, list | tuple):
             raise UnreadableError("wrong_type", f"{_kind_of(value)}, not a list of texts: {reprlib.repr(value)}")
         return _checked(value) if len(value) else ([""], {_EMPTY})

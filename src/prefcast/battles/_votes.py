@@ -6,6 +6,7 @@ import json
 import math
 import reprlib
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -132,9 +133,9 @@ def _name(value: Any) -> str | None:
 
 
 def _word(value: Any) -> str | None:
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return lone_to_fffd(str(value))
+    return lone_to_fffd(str(value)) or None
 
 
 def _numbers(column: Column, name: str, log: Log) -> npt.NDArray[np.float64]:
@@ -160,11 +161,11 @@ def _numbers(column: Column, name: str, log: Log) -> npt.NDArray[np.float64]:
 
 
 def _number(value: Any) -> float | None:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return math.nan
     if isinstance(value, str):
         value = _TRUE.get(value.strip().lower(), value)
-    if not isinstance(value, bool | int | float | str | np.generic):
+    if not isinstance(value, bool | int | float | str | Decimal):
         return None
     try:
         return float(value)

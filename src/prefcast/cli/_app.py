@@ -13,11 +13,14 @@ from typing import Annotated
 import typer
 
 from prefcast import __version__
+from prefcast.cli.calibrate import calibrate
 from prefcast.cli.check import check
 from prefcast.cli.compare import compare
 from prefcast.cli.evaluate import evaluate
 from prefcast.cli.predict import predict
+from prefcast.cli.recipes import recipes
 from prefcast.cli.simulate import simulate
+from prefcast.cli.train import train
 from prefcast.errors import PrefcastError
 
 __all__ = ["app", "main"]
@@ -47,10 +50,13 @@ def _root(
 
 
 app.command("check")(check)
+app.command("train")(train)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
+app.command("calibrate")(calibrate)
 app.command("simulate")(simulate)
+app.command("recipes")(recipes)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ _SHOWN = 8
 def check(
     file: Annotated[str, typer.Argument(help="Battles to check: csv, parquet, jsonl or a folder.", metavar="FILE")],
     other: Annotated[
-        str | None, typer.Argument(help="A second file: groups that stand in both are errors.", metavar="[OTHER]")
+        str | None, typer.Argument(help="A second file: groups that stand in both are errors.", metavar="OTHER")
     ] = None,
     json_out: Annotated[
         str | None, typer.Option("--json", help="Write everything found as JSON; - is standard output.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,29 +14,30 @@ import lightgbm as lgb
 import numpy as np
 
 from prefcast.battles import Battles, find_groups, make_folds
-from prefcast.errors import DataError, EngineError
+from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import CrossFit, Float, Int, PreferenceModel, Progress, no_progress
-from prefcast.models._boosting import Rows, boost, forecast
+from prefcast.models._boosting import Rows, boost, forecast, side_by_side
 from prefcast.models._numeric import normalise
 from prefcast.models._weights import training_weights
-from prefcast.models.features import Contrast, contrast, contrast_features, style
+from prefcast.models.features import VIEWS, Contrast, contrast, contrast_features, style
 
 __all__ = ["GBDT"]
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One booster of the bag and how many of its rounds count."""
+    """One booster of the bag, the columns it reads, and how many of its rounds count."""
 
     booster: lgb.Booster
+    view: str
     rounds: int
 
 
 class GBDT(PreferenceModel):
     """Gradient-boosted trees on style contrasts, exactly swap-symmetric.
 
-    Trees see every battle in both orders and forecasts average both. The model is the mean of ``bags`` boosters, each
-    trained without one grouped fold, whose log loss says how many trees it keeps.
+    Trees see every battle in both orders and forecasts average both. For each view the model holds ``bags`` boosters,
+    each trained without one grouped fold, whose log loss says how many trees it keeps. The forecast is their mean.
 
     Parameters
     ----------
@@ -43,7 +46,10 @@ class GBDT(PreferenceModel):
     rounds, patience
         Most trees per class, and how many more without a gain end the search.
     bags
-        Grouped inner folds, and so boosters.
+        Grouped inner folds, and so boosters for each view.
+    views
+        What the boosters read, of `prefcast.models.features.VIEWS`. Trees that read "all" forecast more of the same
+        best, trees that read only "differences" a new source; the mean of both is nearly as good at either.
     pair_power, source_power
         How votes are weighed; see `training_weights`.
     seed
@@ -54,22 +60,25 @@ class GBDT(PreferenceModel):
 
     def __init__(
         self,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.08,
         num_leaves: int = 15,
         min_data_in_leaf: int = 20,
-        feature_fraction: float = 0.5,
+        feature_fraction: float = 0.2,
         bagging_fraction: float = 0.8,
-        lambda_l2: float = 1.0,
+        lambda_l2: float = 20.0,
         extra_trees: bool = True,
         max_bin: int = 63,
-        rounds: int = 2000,
-        patience: int = 60,
+        rounds: int = 1000,
+        patience: int = 40,
         bags: int = 5,
+        views: Sequence[str] = VIEWS,
         pair_power: float = 1.0,
         source_power: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self._params = {k: v for k, v in locals().items() if k not in {"self", "__class__"}}
+        self._params = {k: v for k, v in locals().items() if k not in {"self", "__class__"}} | {"views": list(views)}
+        if not views or set(views) - set(VIEWS):
+            raise RecipeError(f"gbdt: views are {list(views)}; they must be among {', '.join(VIEWS)}.")
         self._bag: list[_Member] = []
 
     def params(self) -> dict[str, Any]:
@@ -97,18 +106,17 @@ class GBDT(PreferenceModel):
         return self._fit_bag(_Data.of(self, battles, inputs), _inner_folds(groups, self), progress)
 
     def _fit_bag(self, data: _Data, folds: Int, progress: Progress) -> Self:
-        bag = []
-        n = int(folds.max()) + 1
-        for k in range(n):
-            progress(f"gbdt: booster {k + 1} of {n}", k / n)
-            booster, (rounds,) = self._boost(data, folds != k, [folds == k], seed=k)
-            bag.append(_Member(booster, rounds))
-        self._bag = bag
+        work = list(product(self._params["views"], range(int(folds.max()) + 1)))
+
+        def grow(step: int, view: str, k: int) -> _Member:
+            booster, (rounds,) = self._boost(data.view(view), folds != k, [folds == k], seed=step)
+            return _Member(booster, view, rounds)
+
+        jobs = [partial(grow, step, view, k) for step, (view, k) in enumerate(work)]
+        self._bag = side_by_side(jobs, _counting(progress, len(jobs)))
         return self
 
-    def _boost(
-        self, data: _Data, train: Any, watched: list[Any], *, seed: int
-    ) -> tuple[lgb.Booster, list[int]]:
+    def _boost(self, data: _Data, train: Any, watched: list[Any], *, seed: int) -> tuple[lgb.Booster, list[int]]:
         p = self._params
         params = {name: p[name] for name in _LIGHTGBM} | {
             "objective": "multiclass",
@@ -117,6 +125,7 @@ class GBDT(PreferenceModel):
             "seed": 1000 * p["seed"] + seed,
             "deterministic": True,
             "force_row_wise": True,
+            "num_threads": 1,
             "verbose": -1,
         }
         rows = data.rows(train)
@@ -137,23 +146,24 @@ class GBDT(PreferenceModel):
         those that i chose. That is half the boosters of a bag within each fold.
         """
         data = _Data.of(self, battles, inputs)
-        n = int(folds.max()) + 1
-        pairs = list(combinations(range(n), 2))
-        steps = len(pairs) + n
+        n, views = int(folds.max()) + 1, self._params["views"]
+        if n == 2:  # nothing is left outside two folds to grow on
+            return super().cross_fit(battles, folds, groups, inputs=data.inputs, progress=progress)
+        work = list(product(views, combinations(range(n), 2)))
+        first = len(work) / (len(work) + n * len(views))
+
+        def grow(step: int, view: str, pair: tuple[int, int]) -> list[tuple[Int, Float]]:
+            seen, outside = data.view(view), [folds == k for k in pair]
+            booster, rounds = self._boost(seen, ~(outside[0] | outside[1]), outside, seed=step)
+            rows = [np.flatnonzero(mask) for mask in outside]
+            return [(at, forecast(booster, seen.inputs.take(at), r)) for at, r in zip(rows, rounds[::-1], strict=True)]
+
+        jobs = [partial(grow, step, view, pair) for step, (view, pair) in enumerate(work)]
         total = np.zeros((len(battles), 3))
-        for step, (i, j) in enumerate(pairs):
-            progress(f"gbdt: booster {step + 1} of {steps}", step / steps)
-            outside = [folds == i, folds == j]
-            if n == 2:  # nothing is left outside two folds: each trains on the other and keeps all its rounds
-                return super().cross_fit(battles, folds, groups, inputs=data.inputs, progress=progress)
-            booster, rounds = self._boost(data, ~(outside[0] | outside[1]), outside, seed=step)
-            for mask, chosen in zip(outside, rounds[::-1], strict=True):
-                total[mask] += forecast(booster, data.inputs.take(np.flatnonzero(mask)), chosen)
-
-        def later(what: str, share: float) -> None:
-            progress(what, (len(pairs) + share * n) / steps)
-
-        model = self.clone()._fit_bag(data, folds, later)
+        for parts in side_by_side(jobs, _counting(lambda what, share: progress(what, share * first), len(jobs))):
+            for rows, p in parts:
+                total[rows] += p
+        model = self.clone()._fit_bag(data, folds, lambda what, share: progress(what, first + share * (1 - first)))
         return CrossFit(normalise(total), model)
 
     def predict_proba(self, battles: Battles, *, inputs: Any = None) -> Float:
@@ -161,9 +171,10 @@ class GBDT(PreferenceModel):
         if not self._bag:
             raise EngineError("this gbdt is not fitted: call fit(battles) first.")
         read = self.prepare(battles) if inputs is None else inputs
+        jobs = [partial(forecast, m.booster, read.view(m.view), m.rounds) for m in self._bag]
         total = np.zeros((len(read), 3))
-        for member in self._bag:
-            total += forecast(member.booster, read, member.rounds)
+        for p in side_by_side(jobs):
+            total += p
         return normalise(total)
 
     def write(self, folder: Path) -> None:
@@ -175,7 +186,7 @@ class GBDT(PreferenceModel):
             (folder / f"booster-{k}.txt").write_text(text, "utf-8", newline="\n")
         saved = {
             "params": self.params(),
-            "rounds": [m.rounds for m in self._bag],
+            "boosters": [{"view": m.view, "rounds": m.rounds} for m in self._bag],
             "features": [f.name for f in contrast_features()],
         }
         (folder / "gbdt.json").write_text(json.dumps(saved, indent=1) + "\n", "utf-8", newline="\n")
@@ -188,8 +199,8 @@ class GBDT(PreferenceModel):
             raise ValueError("it was trained on other features than this prefcast computes")
         model = cls(**saved["params"])
         model._bag = [
-            _Member(lgb.Booster(model_str=(folder / f"booster-{k}.txt").read_text("utf-8")), rounds)
-            for k, rounds in enumerate(saved["rounds"])
+            _Member(lgb.Booster(model_str=(folder / f"booster-{k}.txt").read_text("utf-8")), m["view"], m["rounds"])
+            for k, m in enumerate(saved["boosters"])
         ]
         return model
 
@@ -222,9 +233,17 @@ class _Data:
         weights = training_weights(battles, pair_power=p["pair_power"], source_power=p["source_power"])
         return cls(model.prepare(battles) if inputs is None else inputs, battles.votes, weights)
 
+    def view(self, name: str) -> _Data:
+        return _Data(self.inputs.view(name), self.votes, self.weights)
+
     def rows(self, mask: Any) -> Rows:
         at = np.flatnonzero(mask)
         return Rows.of(self.inputs.take(at), self.votes[at], self.weights[at])
+
+
+def _counting(progress: Progress, n: int) -> Callable[[int], None]:
+    progress(f"gbdt: {n} boosters", 0.0)
+    return lambda done: progress(f"gbdt: {done} of {n} boosters", done / n)
 
 
 def _inner_folds(groups: Int, model: GBDT) -> Int:

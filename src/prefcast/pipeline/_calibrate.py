@@ -119,7 +119,7 @@ def calibrate(
         after=mean_interval(losses[1], groups, w),
         change=paired_interval(losses[1], losses[0], groups, w),
     )
-    model = TrainedModel(_apply(trained.model, found), _recorded(trained.training, result, use.fingerprint()))
+    model = TrainedModel(_apply(trained.model, found), _recorded(trained.training, result, use))
     return replace(result, model=model)
 
 
@@ -149,10 +149,13 @@ def _usable(training: Training, battles: Battles) -> tuple[Battles, int]:
             "the model was trained or calibrated on these very votes, so they cannot show where it errs elsewhere. "
             "Give votes it has not seen."
         )
-    if "prompt" not in training.oof.columns or not len(voted):
-        return voted, 0
-    seen = prompt_keys(voted).is_in(training.oof["prompt"].unique().to_list()).to_numpy()
+    seen = prompt_keys(voted).is_in(_prompts(training)).to_numpy()
     return voted.take(~seen), int(seen.sum())
+
+
+def _prompts(training: Training) -> list[str]:
+    """Keys of the prompts whose votes the model has seen."""
+    return list(training.folds.get("trained_prompts", ()))
 
 
 def _too_few(n: int, n_groups: int, given: int, seen: int) -> str:
@@ -171,9 +174,9 @@ def _apply(model: PreferenceModel, change: Calibration) -> PreferenceModel:
     return Calibrated(model, change)
 
 
-def _recorded(training: Training, result: Recalibration, fingerprint: str) -> Training:
+def _recorded(training: Training, result: Recalibration, votes: Battles) -> Training:
     record = {
-        "fingerprint": fingerprint,
+        "fingerprint": votes.fingerprint(),
         "n_battles": result.n,
         "n_groups": result.n_groups,
         "supported": result.supported,
@@ -186,6 +189,7 @@ def _recorded(training: Training, result: Recalibration, fingerprint: str) -> Tr
     return replace(
         training,
         scores=scores,
+        folds={**training.folds, "trained_prompts": sorted({*_prompts(training), *prompt_keys(votes).to_list()})},
         swap_symmetric=training.swap_symmetric and result.calibration.position == 0,
         card=training.card + calibration_section(record),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from prefcast.artifact import Training
 from prefcast.pipeline._recipe import Recipe
 
-__all__ = ["model_card"]
+__all__ = ["calibration_section", "model_card"]
 
 
 def model_card(training: Training, recipe: Recipe) -> str:
@@ -38,7 +38,8 @@ def model_card(training: Training, recipe: Recipe) -> str:
         "## Training",
         f"{recipe.description}\n\n"
         f"- recipe `{recipe.name}`: {kinds}\n"
-        f"- {training.n_battles:,} battles with votes, {training.n_groups:,} independent prompts\n"
+        f"- {training.n_battles:,} battles with votes, {training.n_groups:,} independent prompts"
+        f"{_left_out(training.scores)}\n"
         f"- data fingerprint `{training.fingerprint[:16]}`",
         "## Scores on battles it never saw",
         _scores(training.scores),
@@ -48,6 +49,44 @@ def model_card(training: Training, recipe: Recipe) -> str:
         "`prefcast calibrate model/ votes.csv -o calibrated/`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def calibration_section(record: Mapping[str, Any]) -> str:
+    """Write what a calibration on votes from elsewhere adds to the card.
+
+    Parameters
+    ----------
+    record
+        What `prefcast.pipeline.calibrate` records.
+
+    Returns
+    -------
+    str
+        Markdown, to append.
+    """
+    said = "" if record["supported"] else " **The votes do not support it**: it was applied because that was asked for."
+    parts = [
+        "## Calibrated on other votes",
+        f"After the scores above, fitted on {record['n_battles']:,} votes on {record['n_groups']:,} independent prompts: "
+        f"sharpness {record['sharpness']:.3f}, tie bias {record['tie']:+.3f}, position {record['position']:+.3f}.{said}",
+        "Each vote forecast with a calibration fitted on other prompts:",
+        "| | value | interval |\n| --- | --- | --- |\n"
+        + "\n".join(
+            _row(label, record[key])
+            for key, label in (
+                ("before", "log loss before"),
+                ("after", "log loss after"),
+                ("after_minus_before", "after minus before"),
+            )
+        ),
+        f"- votes fingerprint `{record['fingerprint'][:16]}`",
+    ]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def _left_out(scores: Mapping[str, Any]) -> str:
+    n = scores.get("without_votes", 0)
+    return f"; {n:,} without a vote were left out" if n else ""
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

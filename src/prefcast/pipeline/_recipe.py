@@ -23,22 +23,39 @@ class _Strict(pydantic.BaseModel):
 
 
 class TrainingOptions(_Strict):
-    """How the members are cross-fitted and put together."""
+    """How the members are cross-fitted and put together.
+
+    Parameters
+    ----------
+    folds
+        Grouped folds, 2 to 100.
+    seed
+        Of the folds and, unless a member has its own, of the members.
+    subsample
+        Keep every k-th group of battles.
+    calibrate
+        Fit temperature and tie bias, and keep them if a paired interval supports it.
+    position_effect
+        Fit a known position effect. Gives up swap symmetry, and says so in the manifest.
+    """
 
     folds: int = pydantic.Field(default=5, ge=2, le=100)
-    """Grouped folds."""
     seed: int = pydantic.Field(default=0, ge=0)
-    """Of the folds and, unless a member has its own, of the members."""
     subsample: int = pydantic.Field(default=1, ge=1)
-    """Keep every k-th group of battles."""
     calibrate: bool = True
-    """Fit temperature and tie bias, and keep them if a paired interval supports it."""
     position_effect: bool = False
-    """Fit a known position effect. Gives up swap symmetry, and says so in the manifest."""
 
 
 class Member(pydantic.BaseModel):
-    """One model of the blend: its kind and its parameters."""
+    """One model of the blend; its parameters stand beside its kind.
+
+    Parameters
+    ----------
+    kind
+        A name in ``prefcast.models.KINDS``.
+    **extra_data
+        Parameters of that kind of model.
+    """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
@@ -65,6 +82,17 @@ class Member(pydantic.BaseModel):
 
 class Recipe(_Strict):
     """How to train a model.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    description
+        One sentence.
+    training
+        How the members are cross-fitted and put together.
+    members
+        The models to blend, one or more.
 
     Examples
     --------

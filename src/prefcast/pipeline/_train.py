@@ -12,13 +12,14 @@ import polars as pl
 
 from prefcast.artifact import TrainedModel, Training
 from prefcast.battles import Battles, Folds, find_groups, make_folds, read_battles
-from prefcast.errors import DataError
+from prefcast.errors import DataError, RecipeError
 from prefcast.evaluation import PairedInterval, evaluate, mean_interval, paired_interval, row_log_loss
 from prefcast.models import Blend, Calibrated, Calibration, PreferenceModel, blend_weights, fit_calibration, log_pool
 from prefcast.models._base import CrossFit, Float, Int, Progress, no_progress
 from prefcast.models.features import contrast_features
 from prefcast.pipeline._card import model_card
-from prefcast.pipeline._recipe import Recipe, load_recipe
+from prefcast.pipeline._recipe import Recipe, TrainingOptions, load_recipe
+from prefcast.pipeline._seen import prompt_keys
 
 __all__ = ["train"]
 
@@ -46,12 +47,14 @@ def train(
         Battles with votes, or anything `prefcast.read_battles` reads; battles without a vote are left out.
     recipe
         Name of a packaged recipe, path of a TOML file, or a `Recipe`.
-    folds, seed, subsample, position_effect
+    folds, seed, subsample
         Instead of the recipe's own.
     fold
         Only hold out this fold, from 0: train on the others, score it, and keep that model.
     full
         Skip the cross-fit: train on everything at once, with equal blend weights, no calibration and no scores.
+    position_effect
+        Instead of the recipe's own.
     progress
         Told how far it is.
 
@@ -63,14 +66,15 @@ def train(
     Raises
     ------
     DataError
-        Too few battles with votes or too few independent prompts.
+        Too few battles with votes or too few independent prompts, or no such fold.
     RecipeError
-        The recipe is not valid.
+        The recipe is not valid, or its options do not go together.
     """
     recipe = load_recipe(recipe).with_training(
         folds=folds, seed=seed, subsample=subsample, position_effect=position_effect
     )
     options = recipe.training
+    _refuse_options(options, fold, full)
     data = _Data.of(battles, options.subsample)
     members = [m.build(options.seed) for m in recipe.members]
     if full:
@@ -87,10 +91,24 @@ def train(
     return _assemble(recipe, data, fits, assigned)
 
 
+def _refuse_options(options: TrainingOptions, fold: int | None, full: bool) -> None:
+    """Refuse what could not be done, before anything is read, and not leave it out without a word."""
+    if full and fold is not None:
+        raise RecipeError("--full trains on everything and --fold holds one fold out: leave one of them out.")
+    if options.position_effect and (full or fold is not None):
+        raise RecipeError(
+            "a position effect is fitted on out-of-fold forecasts, which --full and --fold do not make: leave out "
+            "either --position-effect or the other."
+        )
+    if fold is not None and not 0 <= fold < options.folds:
+        raise DataError(f"fold {fold} was asked for; the folds are 0 to {options.folds - 1}. Type --fold 0.")
+
+
 @dataclass(frozen=True)
 class _Data:
     battles: Battles
     groups: Int
+    without_votes: int = 0
 
     @property
     def n_groups(self) -> int:
@@ -99,20 +117,20 @@ class _Data:
     @classmethod
     def of(cls, source: Any, subsample: int) -> _Data:
         battles = source if isinstance(source, Battles) else read_battles(source)
-        battles = battles.take(battles.has_votes)
+        given, battles = len(battles), battles.take(battles.has_votes)
         if len(battles) < 2:
             raise DataError(
                 f"{len(battles)} battles have a vote; training needs at least two, with the columns winner_model_a, "
                 "winner_model_b and winner_tie or winner. See what is in the file with: prefcast check FILE"
             )
-        groups = find_groups(battles)
+        groups, n_voted = find_groups(battles), len(battles)
         if subsample > 1:
             keep = groups % subsample == 0
             battles, groups = battles.take(keep), groups[keep]
-        return cls(battles, groups)
+        return cls(battles, groups, given - n_voted)
 
     def take(self, rows: Int) -> _Data:
-        return _Data(self.battles.take(rows), self.groups[rows])
+        return _Data(self.battles.take(rows), self.groups[rows], self.without_votes)
 
 
 def _prepared(members: Sequence[PreferenceModel], battles: Battles, progress: Progress) -> list[Any]:
@@ -252,8 +270,6 @@ def _scores(found: _Verdict, fits: Sequence[CrossFit], data: _Data, names: Seque
 def _one_fold(
     recipe: Recipe, data: _Data, members: Sequence[PreferenceModel], folds: Int, fold: int, progress: Progress
 ) -> TrainedModel:
-    if not 0 <= fold < recipe.training.folds:
-        raise DataError(f"fold {fold} was asked for; the folds are 0 to {recipe.training.folds - 1}. Type --fold 0.")
     rest, test = data.take(np.flatnonzero(folds != fold)), data.take(np.flatnonzero(folds == fold))
     model = _fit_all(members, rest, progress)
     p = model.predict_proba(test.battles)
@@ -276,10 +292,10 @@ def _record(
     oof: pl.DataFrame | None = None,
 ) -> TrainedModel:
     ids = data.battles.ids if fold_ids is None else fold_ids
-    kept = {}
+    kept: dict[str, Any] = {"trained_prompts": prompt_keys(data.battles).unique().sort().to_list()}
     if folds is not None:
         made = Folds(tuple(ids.to_list()), folds, recipe.training.seed)
-        kept = {"k": made.k, "seed": made.seed, "sha256": made.sha256()}
+        kept |= {"k": made.k, "seed": made.seed, "sha256": made.sha256()}
     training = Training(
         recipe=recipe.name,
         recipe_toml=recipe.to_toml(),
@@ -288,7 +304,7 @@ def _record(
         n_groups=data.n_groups,
         swap_symmetric=not recipe.training.position_effect,
         features={f.name: {"label": f.label, "family": f.family} for f in contrast_features()},
-        scores=scores or {},
+        scores={"without_votes": data.without_votes} | (scores or {}),
         folds=kept,
         oof=pl.DataFrame() if oof is None else oof,
     )

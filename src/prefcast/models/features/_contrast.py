@@ -8,12 +8,18 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from prefcast.errors import RecipeError
 from prefcast.models.features._style import ANSWER_FEATURES, PAIR_FEATURES, PROMPT_FEATURES, Style
 
-__all__ = ["Contrast", "ContrastFeature", "contrast", "contrast_features"]
+__all__ = ["VIEWS", "Contrast", "ContrastFeature", "contrast", "contrast_features"]
 
 _ABSOLUTE = ("chars", "words", "unique_words")
 """Counts that are also compared as they stand and as a share of both."""
+
+VIEWS = ("all", "differences")
+"""Which columns a model may read. "differences" leaves out what only describes the battle (its prompt, and the sums
+over both answers but for words): such columns tell sources apart, which helps on more of the same and hurts on a new
+one."""
 
 Values = npt.NDArray[np.float32]
 
@@ -62,6 +68,10 @@ class Contrast:
         """Select battles by position."""
         return Contrast(self.signed[rows], self.symmetric[rows])
 
+    def view(self, name: str) -> Contrast:
+        """Keep the columns of one of `VIEWS`."""
+        return self if name == "all" else Contrast(self.signed, self.symmetric[:, _view_columns(name)])
+
     def matrix(self, *, swapped: bool = False) -> Values:
         """Put all columns side by side, (n, s + m), in this order of A and B or the other."""
         return np.hstack([-self.signed if swapped else self.signed, self.symmetric])
@@ -96,6 +106,15 @@ def contrast_features() -> tuple[ContrastFeature, ...]:
     out += [ContrastFeature(f"{f.name}_sum", f"{f.label}, both answers", f.family, False) for f in ANSWER_FEATURES]
     out += [ContrastFeature(f.name, f.label, f.family, False) for f in (*PROMPT_FEATURES, *PAIR_FEATURES)]
     return tuple(out)
+
+
+@cache
+def _view_columns(name: str) -> list[int]:
+    if name != "differences":
+        raise RecipeError(f"there is no view {name!r} of the style contrast; the views are {', '.join(VIEWS)}.")
+    pair = {f.name for f in PAIR_FEATURES}
+    symmetric = [f.name for f in contrast_features() if not f.signed]
+    return [k for k, n in enumerate(symmetric) if n.endswith("_gap") or n == "words_sum" or n in pair]
 
 
 def contrast(counts: Style) -> Contrast:

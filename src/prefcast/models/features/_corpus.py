@@ -27,6 +27,7 @@ MAX_ROWS: Final = 1 << 16
 
 _PAD: Final = 8
 _MASKS: Final = np.array([(1 << (8 * k)) - 1 for k in range(9)], dtype=np.uint64)
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # multiplying one of two keys makes their order count
 
 # Kinds of bytes, in an order that makes every question about many bytes one comparison.
 PLAIN, WHITE, NEWLINE, STOP, QUESTION, EXCLAMATION, COMMA, COLON = range(8)
@@ -129,14 +130,20 @@ class Corpus:
         return np.flatnonzero((self.kinds[: self.size] - np.uint8(NEWLINE)) < LETTER - NEWLINE)
 
     @cached_property
+    def mark_kinds(self) -> Bytes:
+        """Kind of each of the marks."""
+        return self.kinds[self.marks]
+
+    @cached_property
     def counts(self) -> Index:
         """How many marks of each kind stand in each text, (n, N_KINDS)."""
-        cells = self.text_of(self.marks) * N_KINDS + self.kinds[self.marks]
+        cells = self.text_of(self.marks) * N_KINDS + self.mark_kinds
         return np.bincount(cells, minlength=len(self) * N_KINDS).reshape(len(self), N_KINDS)
 
-    def positions(self, kind: int) -> Index:
-        """Where the marks of one kind stand, ascending."""
-        return self.marks[self.kinds[self.marks] == kind]
+    def positions(self, kind: int, last: int | None = None) -> Index:
+        """Where the marks of a kind, or of those up to a last one, stand, ascending."""
+        width = (kind if last is None else last) - kind
+        return self.marks[(self.mark_kinds - np.uint8(kind)) <= width]
 
     def text_of(self, positions: Index) -> Index:
         """Which text each of the positions, in ascending order, belongs to."""
@@ -163,9 +170,9 @@ class Corpus:
         cuts[ideographs] = True
         cuts[ideographs + 3] = True
         cuts[self.offsets] = True
-        bounds = np.flatnonzero(cuts)
-        chosen = inside[bounds[:-1]]
-        return Words(self, bounds[:-1][chosen], bounds[1:][chosen])
+        starts = np.flatnonzero(cuts[:-1] & inside[: self.size])
+        ends = np.flatnonzero(cuts[1:] & inside[: self.size]) + 1
+        return Words(self, starts, ends)
 
 
 @dataclass(frozen=True)
@@ -212,19 +219,20 @@ class Words:
         length = self.length
         keys = _scatter(eight[self.starts] & _MASKS[np.minimum(length, 8)])
         long = np.flatnonzero(length > 8)
-        tail = _scatter(eight[self.ends[long] - 8] + length[long].astype(np.uint64))
-        keys[long] = _scatter(keys[long] + tail)
+        tail = _scatter(eight[self.ends[long] - 8]) + length[long].astype(np.uint64)
+        keys[long] = _scatter(keys[long] * _ODD + tail)
         return keys
 
-    def phrases(self, n: int) -> tuple[Index, Keys]:
-        """Text and key of each run of n words of one text."""
-        stop = max(len(self.keys) - n + 1, 0)
-        keys = self.keys[:stop]
+    def phrases(self, n: int, first: int = 0) -> tuple[Index, Keys]:
+        """Text and key of each run of n words of one text, from text ``first`` on."""
+        skipped = int(self.count[:first].sum())
+        words, text = self.keys[skipped:], self.text[skipped:]
+        stop = max(len(words) - n + 1, 0)
+        keys = words[:stop]
         for k in range(1, n):
-            # Multiplying first makes the order of the words count.
-            keys = _scatter(keys * np.uint64(0x9E3779B97F4A7C15) + self.keys[k : k + stop])
-        whole = self.text[:stop] == self.text[n - 1 : n - 1 + stop]
-        return self.text[:stop][whole], keys[whole]
+            keys = _scatter(keys * _ODD + words[k : k + stop])
+        whole = text[:stop] == text[n - 1 : n - 1 + stop]
+        return text[:stop][whole], keys[whole]
 
 
 def _scatter(keys: Keys) -> Keys:
@@ -235,15 +243,13 @@ def _scatter(keys: Keys) -> Keys:
     return keys
 
 
-def presence(row: Index, side: Index, keys: Keys, n: int) -> Index:
+def presence(text: Index, keys: Keys, n: int) -> Index:
     """Count, for each set of sides, the keys of a row that stand on just these sides.
 
     Parameters
     ----------
-    row
-        Row of each key, (m,), from 0 to n - 1.
-    side
-        Side of each key, (m,), from 0 to 2.
+    text
+        Text of each key, (m,): ``side * n + row`` with a side from 0 to 2.
     keys
         The keys, (m,), of which the upper 46 bits tell them apart.
     n
@@ -254,12 +260,18 @@ def presence(row: Index, side: Index, keys: Keys, n: int) -> Index:
     Index
         (n, 8): column ``2**i + 2**j`` counts the distinct keys that stand on sides i and j only.
     """
-    entries = np.sort((row.astype(np.uint64) << np.uint64(48)) | (keys >> np.uint64(18) << np.uint64(2)) | side.astype(np.uint64))
-    if not len(entries):
+    if not len(keys):
         return np.zeros((n, 8), dtype=np.int64)
+    # One number for each key: row, key, side; sorted, what is the same stands together.
+    row, side = np.tile(np.arange(n, dtype=np.uint64), 3), np.repeat(np.arange(3, dtype=np.uint64), n)
+    entries = keys >> np.uint64(18) << np.uint64(2)
+    entries |= (row << np.uint64(48) | side)[text]
+    entries.sort()
     group = entries >> np.uint64(2)
-    first = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    new = np.ones(len(group), dtype=np.bool_)
+    np.not_equal(group[1:], group[:-1], out=new[1:])
+    first = np.flatnonzero(new)
     bits = np.uint8(1) << (entries & np.uint64(3)).astype(np.uint8)
-    sides = np.bitwise_or.reduceat(bits, first)
-    cells = (entries[first] >> np.uint64(48) << np.uint64(3)).astype(np.int64) + sides
+    cells = (entries[first] >> np.uint64(48) << np.uint64(3)).astype(np.int64)
+    cells |= np.bitwise_or.reduceat(bits, first)
     return np.bincount(cells, minlength=n * 8).reshape(n, 8)

@@ -85,20 +85,17 @@ class Texts:
     @cached_property
     def phrases(self) -> tuple[Index, Keys]:
         """Text and key of each run of three words in the answers."""
-        skipped = int(self.words.count[: self.n].sum())
-        answers = Words(self.corpus, self.words.starts[skipped:], self.words.ends[skipped:])
-        return answers.phrases(3)
+        return self.words.phrases(3, first=self.n)
 
     @cached_property
     def word_sides(self) -> Index:
         """`presence` of the words in prompt, A and B, (n, 8)."""
-        return presence(self.words.text % self.n, self.words.text // self.n, self.words.keys, self.n)
+        return presence(self.words.text, self.words.keys, self.n)
 
     @cached_property
     def phrase_sides(self) -> Index:
         """`presence` of the phrases in A and B, (n, 8)."""
-        text, keys = self.phrases
-        return presence(text % self.n, text // self.n, keys, self.n)
+        return presence(*self.phrases, self.n)
 
     @cached_property
     def unique(self) -> Index:
@@ -203,8 +200,7 @@ def _digit(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 def _sentences(texts: Texts) -> Columns:
     corpus, words = texts.corpus, texts.words.count
-    marks = corpus.marks
-    stops = marks[(corpus.kinds[marks] - np.uint8(kind.STOP)) <= kind.EXCLAMATION - kind.STOP]
+    stops = corpus.positions(kind.STOP, kind.EXCLAMATION)
     # A stop ends a sentence before white space or at the end of its text.
     after = corpus.kinds[stops + 1]
     ends = (after == kind.WHITE) | (after == kind.NEWLINE) | (stops + 1 == corpus.offsets[1:][corpus.text_of(stops)])

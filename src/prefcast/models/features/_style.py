@@ -22,7 +22,7 @@ from prefcast.models.features._counts import Columns, Texts, Values, count_answe
 
 __all__ = ["ANSWER_FEATURES", "PAIR_FEATURES", "PROMPT_FEATURES", "Feature", "Style", "style"]
 
-_CHUNK_BYTES: Final = 1_000_000
+_CHUNK_BYTES: Final = 400_000
 """Text counted at once: its arrays should stay in the cache, and their number of bytes is some twenty times this."""
 
 _TURN_BREAK: Final = "\n\n"
