@@ -6,6 +6,7 @@ import types
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from prefcast.battles import iter_battles, read_battles
@@ -67,6 +68,19 @@ def test_empty_tables():
     for source in ([], pl.DataFrame(), pl.DataFrame(schema=dict.fromkeys(GOOD, pl.String)), pa.table({})):
         with pytest.raises(DataError, match=r"holds no rows|it has no columns"):
             read_battles(source)
+
+
+def test_arrow_strings_that_are_not_utf8_are_refused(tmp_path):
+    """Arrow does not check them, and polars panics on them or worse."""
+    good = pa.array(["a", "b"])
+    bad = pa.array([b"ok", b"\x80"]).view(pa.string())
+    nested = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), bad)
+    for column in (bad, nested):
+        table = pa.table({"prompt": good, "response_a": good, "response_b": column})
+        pq.write_table(table, tmp_path / "x.parquet")
+        for source in (table, tmp_path / "x.parquet"):
+            with pytest.raises(DataError, match=r"(?i)invalid utf8"):
+                read_battles(source)
 
 
 def test_an_unknown_layout_is_refused():

@@ -13,7 +13,9 @@ from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._notebook import NotebookGBDT
 from prefcast.models.features._ngram_contrast import NGramFeatures
 
-WORDS = np.array(["the", "cat", "sat", "on", "a", "mat", "and", "then.", "it", "\n\n", "slept", "today", "bird", "rain"])
+WORDS = np.array(
+    ["the", "cat", "sat", "on", "a", "mat", "and", "then.", "it", "\n\n", "slept", "today", "bird", "rain"]
+)
 SMALL = {"words": 20, "characters": 40, "trees": 60, "patience": 10, "learning_rate": 0.2}
 
 

@@ -87,14 +87,14 @@ def _narrowed(values: list[Any]) -> Column:
 
 def from_arrow(table: pa.Table, present: Iterable[str]) -> Raw:
     """Read the columns of an Arrow table that some layout knows."""
-    columns: dict[str, Column] = {}
-    for name in wanted():
-        if name in table.column_names:
-            columns[name] = _arrow_column(table.column(name))
+    names = [name for name in wanted() if name in table.column_names]
+    # neither Arrow nor polars looks whether strings are UTF-8, and polars is unsafe on those that are not
+    table.select(names).validate(full=True)
+    columns = {name: _arrow_column(table.column(name)) for name in names}
     return Raw(columns, table.num_rows, tuple(present))
 
 
-def _arrow_column(column: pa.ChunkedArray) -> Column:
+def _arrow_column(column: pa.Array | pa.ChunkedArray) -> Column:
     try:
         return _series(pl.Series(pl.from_arrow(column)))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, NotImplementedError):
@@ -135,7 +135,9 @@ def _pandas_column(column: Any) -> Column:
     if str(column.dtype) == "object":
         return _narrowed([_plain(v) for v in column.tolist()])
     try:
-        return _series(pl.Series(pl.from_pandas(column)))
+        array = pa.array(column, from_pandas=True)
+        array.validate(full=True)
+        return _arrow_column(array)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, ValueError, TypeError):
         return _narrowed([_plain(v) for v in column.tolist()])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
-from prefcast.battles._frames import from_arrow
+from prefcast.battles._frames import from_arrow, guarded
 from prefcast.battles._raw import Raw
 from prefcast.errors import DataError
 
@@ -39,8 +39,9 @@ def from_hub(address: str) -> Iterator[Raw]:
     except Exception as error:  # whatever the network and the Hub answer, as one sentence
         raise DataError(f"{address} cannot be fetched: {str(error).strip() or type(error).__name__}") from error
     table = _split(loaded, options.get("split"), address).with_format("arrow")
-    for batch in table.iter(batch_size=_ROWS):
-        yield from_arrow(batch, batch.column_names)
+    with guarded(address):
+        for batch in table.iter(batch_size=_ROWS):
+            yield from_arrow(batch, batch.column_names)
 
 
 def _split(loaded: Any, split: str | None, address: str) -> Any:

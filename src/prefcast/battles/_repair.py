@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -98,8 +98,9 @@ def repair_battles(
 
 
 def _dropped(errors: pl.DataFrame) -> pl.DataFrame:
-    reasons = _titled(errors, errors["detail"].to_list())
-    by_row = errors.with_columns(reason=reasons).group_by("row", maintain_order=True)
+    titles = pl.col("kind").replace_strict({k: v.title for k, v in KINDS.items()}, return_dtype=pl.String)
+    reasons = errors.with_columns(reason=pl.format("{}: {}", titles, "detail"))
+    by_row = reasons.group_by("row", maintain_order=True)
     return _as_changes(
         by_row.agg(pl.col("id").first(), pl.col("column").first(), pl.col("reason").str.join("; ")), "row dropped"
     )
@@ -109,12 +110,7 @@ def _mended(problems: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
     """Say which cells stand otherwise in the clean file; those of dropped rows are gone."""
     mended = [name for name, kind in KINDS.items() if kind.mends]
     cells = problems.filter(pl.col("kind").is_in(mended)).join(errors.select("row").unique(), on="row", how="anti")
-    return _as_changes(cells.with_columns(reason=_titled(cells, cells["detail"].to_list())), "cell repaired")
-
-
-def _titled(problems: pl.DataFrame, details: list[Any]) -> pl.Series:
-    titles = [KINDS[kind].title for kind in problems["kind"]]
-    return pl.Series([f"{t}: {d}" for t, d in zip(titles, details, strict=True)], dtype=pl.String)
+    return _as_changes(cells.with_columns(reason="detail"), "cell repaired")
 
 
 def _renamed(kept: pl.DataFrame) -> pl.DataFrame:

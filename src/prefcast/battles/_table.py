@@ -157,6 +157,10 @@ class Battles:
             index = np.flatnonzero(index)
         return Battles(self.frame[index.astype(np.int64)], self.repairs)
 
+    def last_turn(self) -> Battles:
+        """Keep only the last turn of every battle."""
+        return self.with_columns(**{c: pl.col(c).list.tail(1) for c in ("prompt", "response_a", "response_b")})
+
     def with_columns(self, **columns: pl.Series | pl.Expr) -> Battles:
         """Replace columns of the schema, by name."""
         return Battles.from_frame(self.frame.with_columns(**columns), self.repairs)

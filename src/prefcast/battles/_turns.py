@@ -195,7 +195,7 @@ def decode_json(text: str) -> Any:
     except RecursionError:
         raise UnreadableError("broken_json", f"JSON nested too deeply: {excerpt(text)}") from None
     except ValueError as error:  # JSONDecodeError, and integers past python's limit of digits
-        reason = getattr(error, "msg", str(error))
+        reason = getattr(error, "msg", str(error)).removesuffix(" at")
         at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise UnreadableError("broken_json", f"not JSON ({reason}{at}): {excerpt(text)}") from None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _SHOWN = 8
+_FIRST = 5  # rows of a kind that a summary holds at most
 
 
 def check(
@@ -76,7 +77,7 @@ def _print(diagnosis: Diagnosis) -> None:
     if summary.height:
         table = Table("", "problem", "count", "first rows", "what to do", box=None, pad_edge=False)
         for _, severity, title, count, rows, advice in summary.rows():
-            first = ", ".join(map(str, rows)) + ("…" if count > len(rows) else "")
+            first = ", ".join(map(str, rows)) + ("…" if count > len(rows) == _FIRST else "")
             table.add_row(severity, title, f"{count:,}", first, advice)
         console.print(table)
         console.print()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import lightgbm as lgb
@@ -14,7 +16,7 @@ import numpy as np
 from prefcast.models._base import Float, Int
 from prefcast.models._numeric import class_rows, mirror, normalise
 
-__all__ = ["BothOrders", "Rows", "boost", "forecast", "side_by_side"]
+__all__ = ["BothOrders", "Rows", "boost", "forecast", "read_booster", "side_by_side", "write_booster"]
 
 _T = TypeVar("_T")
 _MIRROR = np.array([1, 0, 2])
@@ -146,3 +148,21 @@ def _predict(booster: lgb.Booster, matrix: Any, rounds: int) -> Float:
     if not matrix.shape[0]:
         return np.empty((0, 3))
     return np.asarray(booster.predict(matrix, num_iteration=rounds, num_threads=1), dtype=np.float64)
+
+
+def write_booster(booster: lgb.Booster, rounds: int, file: Path) -> str:
+    """Write the first rounds as LightGBM's text and return its SHA-256, for `read_booster`."""
+    data = booster.model_to_string(num_iteration=rounds).encode()
+    file.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_booster(file: Path, sha256: str) -> lgb.Booster:
+    """Read what `write_booster` wrote.
+
+    The text is checked first: LightGBM ends the whole process over some damaged ones, and takes others as they are.
+    """
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{file.name} is not as it was written: its SHA-256 is another")
+    return lgb.Booster(model_str=data.decode())

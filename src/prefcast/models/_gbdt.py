@@ -16,10 +16,10 @@ import numpy as np
 from prefcast.battles import Battles, find_groups, make_folds
 from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import CrossFit, Float, Int, PreferenceModel, Progress, no_progress
-from prefcast.models._boosting import Rows, boost, forecast, side_by_side
+from prefcast.models._boosting import Rows, boost, forecast, read_booster, side_by_side, write_booster
 from prefcast.models._numeric import normalise
 from prefcast.models._weights import training_weights
-from prefcast.models.features import VIEWS, Contrast, contrast, contrast_features, style
+from prefcast.models.features import VIEWS, Contrast, contrast, contrast_features
 
 __all__ = ["GBDT"]
 
@@ -87,7 +87,7 @@ class GBDT(PreferenceModel):
 
     def prepare(self, battles: Battles) -> Contrast:
         """Contrast the style of A and B."""
-        return contrast(style(battles))
+        return contrast(battles)
 
     def inputs_key(self) -> str:
         """The style contrast, as the linear model reads it."""
@@ -181,12 +181,13 @@ class GBDT(PreferenceModel):
         """Write one LightGBM text model for each booster, and ``gbdt.json``."""
         if not self._bag:
             raise EngineError("this gbdt is not fitted: call fit(battles) first.")
-        for k, member in enumerate(self._bag):
-            text = member.booster.model_to_string(num_iteration=member.rounds)
-            (folder / f"booster-{k}.txt").write_text(text, "utf-8", newline="\n")
+        digests = [write_booster(m.booster, m.rounds, folder / f"booster-{k}.txt") for k, m in enumerate(self._bag)]
         saved = {
             "params": self.params(),
-            "boosters": [{"view": m.view, "rounds": m.rounds} for m in self._bag],
+            "boosters": [
+                {"view": m.view, "rounds": m.rounds, "sha256": digest}
+                for m, digest in zip(self._bag, digests, strict=True)
+            ],
             "features": [f.name for f in contrast_features()],
         }
         (folder / "gbdt.json").write_text(json.dumps(saved, indent=1) + "\n", "utf-8", newline="\n")
@@ -199,7 +200,7 @@ class GBDT(PreferenceModel):
             raise ValueError("it was trained on other features than this prefcast computes")
         model = cls(**saved["params"])
         model._bag = [
-            _Member(lgb.Booster(model_str=(folder / f"booster-{k}.txt").read_text("utf-8")), m["view"], m["rounds"])
+            _Member(read_booster(folder / f"booster-{k}.txt", m["sha256"]), m["view"], m["rounds"])
             for k, m in enumerate(saved["boosters"])
         ]
         return model

@@ -18,7 +18,7 @@ from prefcast.errors import DataError, EngineError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
 from prefcast.models._numeric import softmax
 from prefcast.models._weights import training_weights
-from prefcast.models.features import Contrast, contrast, contrast_features, style
+from prefcast.models.features import Contrast, contrast, contrast_features
 
 __all__ = ["Linear"]
 
@@ -55,7 +55,7 @@ class Linear(PreferenceModel):
 
     def prepare(self, battles: Battles) -> Contrast:
         """Contrast the style of A and B."""
-        return contrast(style(battles))
+        return contrast(battles)
 
     def inputs_key(self) -> str:
         """The style contrast, as the GBDT reads it."""

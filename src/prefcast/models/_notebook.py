@@ -28,24 +28,27 @@ _INTEGERS: Final = {
     "n_models": 1, "n_folds": 2, "fold": -1, "seed": 0, "subsample": 1, "words": 0, "characters": 0, "longest": 1,
     "min_rows": 1, "depth": 1, "trees": 1, "patience": 1,
 }  # fmt: skip
-_SHARES: Final = ("learning_rate", "row_share", "column_share")
+_SHARES: Final = {"learning_rate": False, "row_share": False, "column_share": False, "pair_power": True}
+"""Parameters up to 1, and whether they may be 0."""
 
 
 class NotebookGBDT(PreferenceModel):
     """Gradient-boosted trees on the difference between the n-grams of two answers.
 
     Every battle is learned from in both orders, and forecast in both orders and averaged, so that exchanging A and B
-    exchanges their probabilities exactly. The number of trees is chosen on grouped inner folds.
+    exchanges their probabilities exactly. The model is the mean of boosters, each trained without one grouped inner fold,
+    which says how many trees it keeps. No class ever gets less than a third of a vote out of all votes seen.
 
     Parameters
     ----------
     n_models
-        Boosters to average, which differ by seed alone (``n_lgb`` in the notebook).
+        Boosters for each held-out inner fold, which differ by seed alone (``n_lgb`` in the notebook).
     n_folds
-        Inner folds on which the number of trees is chosen; fewer if there are fewer groups.
+        Inner folds, fewer if there are fewer groups. A booster learns from all but one of them, and keeps as many trees as
+        are best on that one.
     fold
-        -1 chooses the number of trees on all inner folds and learns from all battles. From 0 on, that fold alone is held
-        out: trees are chosen on it, and it is not learned from.
+        -1 holds out each inner fold in turn, so that the bag of all boosters has seen every battle. From 0 on, that fold
+        alone is held out.
     seed
         Of folds, samples and boosters.
     subsample
@@ -66,6 +69,8 @@ class NotebookGBDT(PreferenceModel):
         Stop after so many trees without improvement on the held-out folds.
     row_share, column_share
         Share of battles and of features that each tree sees.
+    pair_power
+        A vote on a pair of answers with k votes counts ``k ** -pair_power``: 0 counts votes, 1 counts pairs.
 
     Raises
     ------
@@ -86,14 +91,12 @@ class NotebookGBDT(PreferenceModel):
         characters: int = 1_000,
         longest: int = 5,
         min_rows: int = 4,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.1,
         depth: int = 4,
         trees: int = 1_000,
-        patience: int = 50,
-        row_share: float = 0.8,
-        column_share: float = 0.8,
-        extra_trees: bool = False,
-        max_bin: int = 63,
+        patience: int = 30,
+        row_share: float = 0.5,
+        column_share: float = 0.3,
         pair_power: float = 1.0,
     ) -> None:
         self._params: dict[str, Any] = {k: v for k, v in locals().items() if k not in {"self", "__class__"}}
@@ -203,8 +206,7 @@ class NotebookGBDT(PreferenceModel):
             "bagging_fraction": self._params["row_share"],
             "bagging_freq": 1,
             "feature_fraction": self._params["column_share"],
-            "extra_trees": self._params["extra_trees"],
-            "max_bin": self._params["max_bin"],
+            "max_bin": 63,  # logs of small counts take few values
             "seed": self._params["seed"] + member,
             "num_threads": 1,
             "deterministic": True,
@@ -279,11 +281,18 @@ def _check(params: dict[str, Any]) -> None:
     for name, least in _INTEGERS.items():
         if not isinstance(params[name], int) or isinstance(params[name], bool) or params[name] < least:
             raise RecipeError(f"notebook-gbdt: {name} is {params[name]!r}; it must be a whole number, {least} or more.")
-    for name in _SHARES:
-        if isinstance(params[name], bool) or not isinstance(params[name], int | float) or not 0 < params[name] <= 1:
-            raise RecipeError(f"notebook-gbdt: {name} is {params[name]!r}; it must be above 0 and at most 1.")
+    for name, zero in _SHARES.items():
+        value = params[name]
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not (0 < value <= 1 or (zero and value == 0))
+        ):
+            raise RecipeError(f"notebook-gbdt: {name} is {value!r}; it must be {'0 or ' * zero}above 0 and at most 1.")
     if params["fold"] >= params["n_folds"]:
-        raise RecipeError(f"notebook-gbdt: fold is {params['fold']}, but n_folds is {params['n_folds']}; folds count from 0.")
+        raise RecipeError(
+            f"notebook-gbdt: fold is {params['fold']}, but n_folds is {params['n_folds']}; folds count from 0."
+        )
 
 
 def _weights(battles: Battles, pair_power: float) -> Float:
@@ -295,7 +304,9 @@ def _weights(battles: Battles, pair_power: float) -> Float:
             rows=missing[:10].tolist(),
         )
     if not (battles.weights > 0).any():
-        raise DataError(f"notebook-gbdt: {len(battles)} battles with no weight above 0: there is nothing to learn from.")
+        raise DataError(
+            f"notebook-gbdt: {len(battles)} battles with no weight above 0: there is nothing to learn from."
+        )
     return training_weights(battles, pair_power=pair_power, source_power=0.0)
 
 

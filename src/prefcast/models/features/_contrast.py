@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from prefcast.battles import Battles
 from prefcast.errors import RecipeError
-from prefcast.models.features._style import ANSWER_FEATURES, PAIR_FEATURES, PROMPT_FEATURES, Style
+from prefcast.models.features._style import ANSWER_FEATURES, PAIR_FEATURES, PROMPT_FEATURES, Feature, style
 
 __all__ = ["VIEWS", "Contrast", "ContrastFeature", "contrast", "contrast_features"]
 
@@ -77,6 +78,10 @@ class Contrast:
         return np.hstack([-self.signed if swapped else self.signed, self.symmetric])
 
 
+def _more(feature: Feature) -> str:
+    return f"A has {'more' if feature.count else 'a larger'} {feature.label}"
+
+
 @cache
 def contrast_features() -> tuple[ContrastFeature, ...]:
     """Name the columns of `Contrast.matrix`, in order.
@@ -92,13 +97,14 @@ def contrast_features() -> tuple[ContrastFeature, ...]:
     ['A has more characters', 'A has more words']
     """
     by_name = {f.name: f for f in ANSWER_FEATURES}
-    out = [
-        ContrastFeature(f"{f.name}_difference", f"A has {'more ' if f.count else 'a larger '}{f.label}", f.family, True)
-        for f in ANSWER_FEATURES
-    ]
+    out = [ContrastFeature(f"{f.name}_difference", _more(f), f.family, True) for f in ANSWER_FEATURES]
     absolute = [by_name[name] for name in _ABSOLUTE]
     out += [ContrastFeature(f"{f.name}_excess", f"A's {f.label} over B's, in number", f.family, True) for f in absolute]
     out += [ContrastFeature(f"{f.name}_balance", f"A's share of all {f.label}", f.family, True) for f in absolute]
+    out += [
+        ContrastFeature(f"{f.name}_last_turn", f"{_more(f)}, last of several turns", f.family, True)
+        for f in ANSWER_FEATURES
+    ]
     out += [
         ContrastFeature(f"{f.name}_gap", f"how far the answers differ in {f.label}", f.family, False)
         for f in ANSWER_FEATURES
@@ -117,29 +123,38 @@ def _view_columns(name: str) -> list[int]:
     return [k for k, n in enumerate(symmetric) if n.endswith("_gap") or n == "words_sum" or n in pair]
 
 
-def contrast(counts: Style) -> Contrast:
-    """Contrast A and B.
+def contrast(battles: Battles) -> Contrast:
+    """Contrast the style of A and B.
 
     Parameters
     ----------
-    counts
-        Style counts of n battles. Counts are compared on a log scale, shares as they stand.
+    battles
+        Any number. Counts are compared on a log scale, shares as they stand; the last of several turns once more by
+        itself, for people judge it first.
 
     Returns
     -------
     Contrast
         One row per battle, 32-bit floats.
     """
-    is_count = np.array([f.count for f in ANSWER_FEATURES])
+    counts = style(battles)
     prompt_count = np.array([f.count for f in PROMPT_FEATURES])
-    a = np.where(is_count, np.log1p(counts.a), counts.a)
-    b = np.where(is_count, np.log1p(counts.b), counts.b)
+    a, b = _scaled(counts.a), _scaled(counts.b)
     prompt = np.where(prompt_count, np.log1p(counts.prompt), counts.prompt)
     names = [f.name for f in ANSWER_FEATURES]
     some = [names.index(name) for name in _ABSOLUTE]
     excess = counts.a[:, some] - counts.b[:, some]
     balance = excess / np.maximum(counts.a[:, some] + counts.b[:, some], 1.0)
     difference = a - b
-    signed = np.hstack([difference, excess, balance])
+    last = np.zeros_like(difference)  # of one turn there is nothing to add
+    several = np.flatnonzero(battles.n_turns > 1)
+    if several.size:
+        ending = style(battles.take(several).last_turn())
+        last[several] = _scaled(ending.a) - _scaled(ending.b)
+    signed = np.hstack([difference, excess, balance, last])
     symmetric = np.hstack([np.abs(difference), a + b, prompt, counts.pair])
     return Contrast(signed.astype(np.float32), symmetric.astype(np.float32))
+
+
+def _scaled(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.array([f.count for f in ANSWER_FEATURES]), np.log1p(counts), counts)

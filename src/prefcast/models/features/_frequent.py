@@ -55,7 +55,9 @@ class _Trail:
         return np.bincount(pairs % max(size, 1), minlength=size)
 
 
-def grow(blocks: Sequence[tuple[Int, Int]], first: dict[Key, int], *, size: int, longest: int, min_rows: int) -> list[Key]:
+def grow(
+    blocks: Sequence[tuple[Int, Int]], first: dict[Key, int], *, size: int, longest: int, min_rows: int
+) -> list[Key]:
     """Find the most frequent n-grams of symbols, given the most frequent single symbols.
 
     Parameters

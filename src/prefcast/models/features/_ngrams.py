@@ -229,7 +229,7 @@ def _encode(turns: _Turns, symboliser: Symboliser) -> tuple[Int, Int]:
 def _count(turns: _Turns, symboliser: Symboliser, trie: Trie) -> tuple[Int, Int, Int]:
     """Counts above 0 of a block in row order, their columns, and how many there are in each row."""
     counts = trie.count(*_encode(turns, symboliser), turns.n_rows).ravel()
-    where = np.flatnonzero(counts)
+    where = np.flatnonzero(counts != 0)  # of booleans it is much faster than of integers
     bounds = np.arange(turns.n_rows + 1) * trie.n_nodes
     lengths = np.diff(np.searchsorted(where, bounds))
     columns = where - np.repeat(bounds[:-1] + 1, lengths)  # node 0 is no n-gram

@@ -127,8 +127,8 @@ class CharacterSymbols:
         if not texts:
             return Symbols(np.zeros(0, np.int64), np.zeros(0, np.int64))
         lowered = _Codepoints.of(texts)
-        space = _is_space()[lowered.points]
-        symbols = self.table[lowered.points]
+        space = _is_space().take(lowered.points, mode="clip")
+        symbols = self.table.take(lowered.points, mode="clip")
         symbols[lowered.ends] = 0
         again = np.zeros(len(space) + 1, np.bool_)
         np.logical_and(space[1:], space[:-1], out=again[1:-1])
@@ -172,12 +172,12 @@ class WordSymbols:
         """Turn t texts into symbols."""
         lowered = _Codepoints.of(texts)
         inside = np.zeros(len(lowered.points) + 1, np.bool_)
-        inside[1:] = _is_word()[lowered.points]  # a NUL is no word, so a word never crosses texts
+        inside[1:] = _is_word().take(lowered.points, mode="clip")  # a NUL is no word, so a word never crosses texts
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         starts, ends = edges[0::2], edges[1::2]
         long = np.flatnonzero(ends - starts >= 2)
         starts, ends = starts[long], ends[long]
-        found = self.word[self.trie.find(self.table[lowered.points], starts, ends - starts)]
+        found = self.word[self.trie.find(self.table.take(lowered.points, mode="clip"), starts, ends - starts)]
         counts = np.diff(np.searchsorted(starts, lowered.ends), prepend=0)
         symbols = np.zeros(len(starts) + len(texts), np.int64)
         symbols[np.arange(len(starts)) + np.repeat(np.arange(len(texts)), counts)] = found

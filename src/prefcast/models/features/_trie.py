@@ -155,15 +155,17 @@ class Trie:
             Nodes, (m,).
         """
         found = np.zeros(len(starts), np.int64)
-        span = np.flatnonzero(lengths <= self.depth)
-        at, left = starts[span], lengths[span]
-        node = self.first.take(symbols[at])
+        span, at, left = np.arange(len(starts)), starts, lengths
+        node = self.first.take(symbols.take(at, mode="clip"), mode="clip")
         for _ in range(self.depth):
-            done = left == 1
-            found[span[done]] = node[done]
-            alive = np.flatnonzero((node != _DEAD) & ~done)
-            span, at, left = span[alive], at[alive] + 1, left[alive] - 1
-            if not len(span):
-                break
-            node = self.table.take(node[alive] * self.n_symbols + symbols[at])
+            alive = np.flatnonzero(node)
+            span, at, left, node = span.take(alive), at.take(alive), left.take(alive), node.take(alive)
+            done = np.flatnonzero(left == 1)
+            found[span.take(done)] = node.take(done)
+            node[done] = _DEAD  # their row in the table is that of the dead node, which leads nowhere
+            left -= 1
+            at += 1
+            node *= self.n_symbols
+            node += symbols.take(at, mode="clip")
+            node = self.table.take(node, mode="clip")
         return found
