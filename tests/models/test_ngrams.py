@@ -66,6 +66,8 @@ def test_counts_are_those_of_count_vectorizer(unit, texts, size):
     longest=st.integers(1, 5),
     min_rows=st.integers(1, 3),
 )
+@example(rows=[["on and on and on, and on"], ["on"], ["and", "and"]], size=25, longest=3, min_rows=2)
+@example(rows=[["abab"], ["abab"], ["ba"]], size=3, longest=5, min_rows=1)
 def test_vocabulary_is_the_most_frequent(unit, rows, size, longest, min_rows):
     series = pl.Series(rows, dtype=pl.List(pl.String))
     got = NGrams.fit(series, unit, size=size, longest=longest, min_rows=min_rows)

@@ -170,10 +170,23 @@ def assert_same(found, wanted, rows=slice(None)):
         assert not wrong, f"{part}: {wrong}"
 
 
-FRAGMENTS = """- |* |+ |-|• |‣|“|12. |3) |123. |# |#|  |\t|I'm |can't|sorry |HOWEVER|you. |Yes|No|a|B|é|Привет|中文|字|ｗ。|！|？|한국|
-😀|👩‍👩‍👧|...|?!|. |.|,|: |;|"|'|`|**|_|(|]}|<b>|\\|x|0|2024|antidisestablishmentarianism|aaaaaaaaaaaaaaaa|aaaaaaaa|bc""".split(
-    "|"
-) + ["\n", "\n\n", "\r\n", "\0", "\n   \n", " " * 12, "|", "z" * 40, "ab " * 5, "\v", "\f", "\u2028", "\ufeff"]
+# fmt: off
+FRAGMENTS = [
+    "- ", "* ", "+ ", "-", "• ", "‣", "“", "12. ", "3) ", "123. ", "# ", "#", "  ", "\t", "I'm ", "can't", "sorry ",
+    "HOWEVER", "you. ", "Yes", "No", "a", "B", "é", "Привет", "中文", "字", "ｗ。", "！", "？", "한국", "😀",
+    "👩\u200d👩\u200d👧", "...", "?!", ". ", ".", ",", ": ", ";", '"', "'", "`", "**", "_", "(", "]}", "<b>", "\\", "x",
+    "0", "2024", "|", "\n", "\n\n", "\r\n", "\0", "\n   \n", " " * 12, "z" * 40, "ab " * 5, "\v",
+    "\f", "\u2028", "\ufeff",
+    "antidisestablishmentarianism", "aaaaaaaaaaaaaaaa", "aaaaaaaa", "bc",
+]
+EDGES = [
+    "", " ", "\n", "\n\n\n", " \n \r\n", "\0", "\0\0", "a", "-", "- ", "  - x", "12", "12.", "*", "'", "é", "中",
+    "a中b", "。", "x" * 1000, "word " * 300, "1.\n2.\n", "- a\n- b", "\n- a\n", "   " * 200,
+    "a\n" + " " * 30 + "- b", "Yes", "Yes\0",
+    "ends.", "ends." + "\n" * 12, "ends?\"'", "it breaks off,", "end。", "end？", "a\r\nb\r\n\r\nc\r\n", "#", "•",
+    "\ud7ff", "\U0010ffff",
+]
+# fmt: on
 TEXTS = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=12).map("".join)
 ROWS = st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=6)
 
@@ -183,11 +196,6 @@ ROWS = st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=6)
 def test_counts_are_those_of_the_reference(rows):
     battles = battles_of(rows)
     assert_same(style(battles, workers=1), reference(battles))
-
-
-EDGES = ["", " ", "\n", "\n\n\n", " \n \r\n", "\0", "\0\0", "a", "-", "- ", "  - x", "12", "12.", "*", "'", "é", "中", "a中b", "。",
-         "x" * 1000, "word " * 300, "1.\n2.\n", "- a\n- b", "\n- a\n", "   " * 200, "a\n" + " " * 30 + "- b", "Yes", "Yes\0",
-         "ends.", "ends.\n\n\n\n\n\n\n\n\n\n\n", "ends?\"'", "it breaks off,", "end。", "end？", "a\r\nb\r\n\r\nc\r\n", "#", "•", "\ud7ff", "\U0010ffff"]  # fmt: skip
 
 
 def test_edges_beside_each_other():
@@ -200,7 +208,12 @@ def test_edges_beside_each_other():
 
 def test_words_that_look_alike_to_a_weak_hash_are_different():
     # Long words are named by both ends and their length; sums of these must not coincide.
-    pairs = [("xbaaaaaaay", "xbaaaaaay"), ("abcdefghijklmnop", "ijklmnopabcdefgh"), ("a" * 9, "a" * 10), ("ab ba ab", "ba ab ba")]
+    pairs = [
+        ("xbaaaaaaay", "xbaaaaaay"),
+        ("abcdefghijklmnop", "ijklmnopabcdefgh"),
+        ("a" * 9, "a" * 10),
+        ("ab ba ab", "ba ab ba"),
+    ]
     counts = style(battles_of([("", a, b) for a, b in pairs]))
     names = [f.name for f in PAIR_FEATURES]
     assert counts.pair[:3, names.index("similarity")].tolist() == [0, 0, 0]

@@ -16,6 +16,7 @@ from prefcast import __version__
 from prefcast.cli.calibrate import calibrate
 from prefcast.cli.check import check
 from prefcast.cli.compare import compare
+from prefcast.cli.demo import demo
 from prefcast.cli.evaluate import evaluate
 from prefcast.cli.predict import predict
 from prefcast.cli.recipes import recipes
@@ -49,6 +50,7 @@ def _root(
 ) -> None: ...
 
 
+app.command("demo")(demo)
 app.command("check")(check)
 app.command("train")(train)
 app.command("predict")(predict)

@@ -60,8 +60,9 @@ def calibrate(
     _print(found)
     if not (found.supported or anyway):
         raise DataError(
-            f"{found.n_groups} prompts do not support that calibrating helps (its interval reaches above 0), so nothing "
-            "was saved and the model is best used as it is. Give more votes, or add --anyway to save it all the same."
+            f"votes on {found.n_groups} prompts do not support that calibrating helps (the interval of after minus "
+            "before does not lie below 0), so nothing was saved: use the model as it is. Give votes on more prompts, or "
+            "add --anyway to save it all the same."
         )
     found.model.save(out, overwrite=overwrite)
     typer.echo(f"\n{out} is saved. What to type next:")
@@ -74,10 +75,15 @@ def _print(found: Recalibration) -> None:
     to = console()
     c = found.calibration
     to.print(
-        f"{found.n:,} battles on {found.n_groups:,} independent prompts: sharpness {c.sharpness:.3f}, tie bias {c.tie:+.3f}"
-        + (f", position {c.position:+.3f}: NOT swap-symmetric" if c.position else "")
-        + "."
+        f"{found.n:,} battles on {found.n_groups:,} independent prompts: "
+        f"sharpness {c.sharpness:.3f}, tie bias {c.tie:+.3f}."
     )
+    if c.position:
+        to.print(f"Position effect: {c.position:+.3f} to the score of A and as much from B. NOT swap-symmetric.")
     title(to, "Log loss on prompts the calibration was not fitted on, 95 % intervals over prompts")
-    rows = [("before", found.before, ".4f"), ("after", found.after, ".4f"), ("after minus before", found.change, "+.4f")]
+    rows = [
+        ("before", found.before, ".4f"),
+        ("after", found.after, ".4f"),
+        ("after minus before", found.change, "+.4f"),
+    ]
     grid(to, ("", ""), [(label, f"{value:{spec}}") for label, value, spec in rows])

@@ -134,12 +134,13 @@ def _calibration(found: Mapping[str, Any] | None, symmetric: bool) -> list[str]:
         said.append("Calibration: not tried (the recipe asks for none, or there are too few prompts).")
     elif found["used"]:
         said.append(
-            f"Calibration: applied (sharpness {found['sharpness']:.3f}, tie bias {found['tie']:+.3f}); on prompts it was "
-            f"not fitted on it changes the log loss by {figure(change, '+.4f')}."
+            f"Calibration: applied (sharpness {found['sharpness']:.3f}, tie bias {found['tie']:+.3f}); on prompts "
+            f"that it was not fitted on it changes the log loss by {figure(change, '+.4f')}."
         )
     else:
         said.append(
-            f"Calibration: left out; on prompts it was not fitted on it changes the log loss by {figure(change, '+.4f')}."
+            "Calibration: left out; on prompts that it was not fitted on it would change the log loss by "
+            f"{figure(change, '+.4f')}."
         )
     if not symmetric:
         said.append(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 
 from prefcast.battles import Battles
-from prefcast.errors import EngineError, RecipeError
+from prefcast.errors import RecipeError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
 from prefcast.models._kinds import read_model, write_model
 from prefcast.models._numeric import log_probabilities, softmax
@@ -73,8 +73,8 @@ def blend_weights(forecasts: Sequence[Float], votes: Float, weights: Float) -> F
         np.full(m, 1 / m),
         jac=True,
         method="SLSQP",
-        bounds=[(0, 1)] * m,
-        constraints={"type": "eq", "fun": lambda v: v.sum() - 1, "jac": lambda v: np.ones(m)},
+        bounds=[(0.0, 1.0)] * m,
+        constraints=LinearConstraint(np.ones(m), 1.0, 1.0),
         options={"maxiter": 200, "ftol": 1e-10},
     ).x
     found = np.where(found < 0.01, 0.0, found)

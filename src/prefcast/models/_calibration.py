@@ -48,7 +48,17 @@ class Calibration:
         return softmax(scores)
 
     def then(self, later: Calibration) -> Calibration:
-        """Return the one map that does what this and then the later one do.
+        """Return the one map that does what this and then a later one do.
+
+        Parameters
+        ----------
+        later
+            The map of what this gives.
+
+        Returns
+        -------
+        Calibration
+            Both in a row.
 
         Examples
         --------

@@ -17,6 +17,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "prior": ("prefcast.models._prior", "Prior"),
     "linear": ("prefcast.models._linear", "Linear"),
     "gbdt": ("prefcast.models._gbdt", "GBDT"),
+    "notebook-gbdt": ("prefcast.models._notebook", "NotebookGBDT"),
     "blend": ("prefcast.models._blend", "Blend"),
     "calibrated": ("prefcast.models._calibration", "Calibrated"),
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -15,7 +14,7 @@ import polars as pl
 from prefcast.battles import Battles, find_groups, make_folds
 from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
-from prefcast.models._boosting import Rows, forecast
+from prefcast.models._boosting import Rows, forecast, side_by_side
 from prefcast.models._numeric import class_rows, normalise
 from prefcast.models._weights import training_weights
 from prefcast.models.features._ngram_contrast import NGramFeatures
@@ -36,19 +35,19 @@ class NotebookGBDT(PreferenceModel):
     """Gradient-boosted trees on the difference between the n-grams of two answers.
 
     Every battle is learned from in both orders, and forecast in both orders and averaged, so that exchanging A and B
-    exchanges their probabilities exactly. The model is the mean of boosters, each trained without one grouped inner fold,
-    which says how many trees it keeps. No class ever gets less than a third of a vote out of all votes seen.
+    exchanges their probabilities exactly. The model is the mean of boosters, each trained without one grouped inner
+    fold, which says how many trees it keeps. No class gets less than one vote out of all those seen and three more.
 
     Parameters
     ----------
     n_models
         Boosters for each held-out inner fold, which differ by seed alone (``n_lgb`` in the notebook).
     n_folds
-        Inner folds, fewer if there are fewer groups. A booster learns from all but one of them, and keeps as many trees as
-        are best on that one.
+        Inner folds, fewer if there are fewer groups. A booster learns from all but one of them, and keeps as many trees
+        as are best on that one.
     fold
-        -1 holds out each inner fold in turn, so that the bag of all boosters has seen every battle. From 0 on, that fold
-        alone is held out.
+        -1 holds out each inner fold in turn, so that the bag of all boosters has seen every battle. From 0 on, that
+        fold alone is held out.
     seed
         Of folds, samples and boosters.
     subsample
@@ -174,23 +173,22 @@ class NotebookGBDT(PreferenceModel):
         return make_folds(groups, min(p["n_folds"], n_groups), seed=p["seed"])
 
     def _bag(self, data: lightgbm.Dataset, folds: Int, progress: Progress) -> list[lightgbm.Booster]:
-        """Train ``n_models`` boosters without each held-out fold. One core each: LightGBM's own threads wait on each other."""
+        """Train ``n_models`` boosters without each held-out fold."""
         held_out = [self._params["fold"]] if self._params["fold"] >= 0 else np.unique(folds).tolist()
         members = [(k, seed) for k in held_out for seed in range(self._params["n_models"])]
-        boosters = []
-        with ThreadPoolExecutor(min(len(members), os.cpu_count() or 1)) as pool:
-            trained = pool.map(lambda member: self._boost(data, folds, *member), members)
-            for k in range(len(members)):
-                progress(f"notebook-gbdt: booster {k + 1} of {len(members)}", 0.1 + 0.9 * k / len(members))
-                boosters.append(next(trained))
-        return boosters
+        jobs = [partial(self._boost, data, folds, *member) for member in members]
+
+        def told(done: int) -> None:
+            progress(f"notebook-gbdt: booster {done} of {len(jobs)}", 0.1 + 0.9 * done / len(jobs))
+
+        return side_by_side(jobs, told)
 
     def _boost(self, data: lightgbm.Dataset, folds: Int, held_out: int, member: int) -> lightgbm.Booster:
         booster = lightgbm.train(
             self._booster_params(member),
-            data.subset(np.flatnonzero(folds != held_out)),
+            data.subset(np.flatnonzero(folds != held_out).tolist()),
             self._params["trees"],
-            valid_sets=[data.subset(np.flatnonzero(folds == held_out))],
+            valid_sets=[data.subset(np.flatnonzero(folds == held_out).tolist())],
             callbacks=[lightgbm.early_stopping(self._params["patience"], verbose=False)],
         )
         return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
@@ -299,8 +297,8 @@ def _weights(battles: Battles, pair_power: float) -> Float:
     missing = np.flatnonzero(~battles.has_votes)
     if missing.size:
         raise DataError(
-            f"notebook-gbdt: {missing.size} of {len(battles)} battles have no vote, first in row {missing[0]}; training needs "
-            "one in each: give the winner_model_a, winner_model_b and winner_tie columns, or leave those rows out.",
+            f"notebook-gbdt: {missing.size} of {len(battles)} battles have no vote, first in row {missing[0]}; training"
+            " needs one in each: give winner_model_a, winner_model_b and winner_tie, or leave those rows out.",
             rows=missing[:10].tolist(),
         )
     if not (battles.weights > 0).any():

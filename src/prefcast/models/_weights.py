@@ -41,4 +41,4 @@ def training_weights(battles: Battles, *, pair_power: float, source_power: float
     frame = frame.with_columns(w=pl.col("weight") * votes ** (-pair_power))
     frame = frame.with_columns(w=pl.col("w") * pl.col("w").sum().over("source") ** (-source_power))
     w = frame["w"].to_numpy().astype(np.float64)
-    return w / w.mean()
+    return np.asarray(w / w.mean())

@@ -1,23 +1,28 @@
 """Battles to a trained model, and to a file of forecasts."""
 
 from prefcast.pipeline._calibrate import LEAST_PROMPTS, Recalibration, calibrate
+from prefcast.pipeline._demo import DEMO_FILES, Demo, Standing, run_demo
 from prefcast.pipeline._files import read_files
 from prefcast.pipeline._predict import Forecaster, PredictReport, predict_file
 from prefcast.pipeline._recipe import Member, Recipe, TrainingOptions, load_recipe, recipe_names
 from prefcast.pipeline._train import train
 
 __all__ = [
+    "DEMO_FILES",
     "LEAST_PROMPTS",
+    "Demo",
     "Forecaster",
     "Member",
     "PredictReport",
     "Recalibration",
     "Recipe",
+    "Standing",
     "TrainingOptions",
     "calibrate",
     "load_recipe",
     "predict_file",
     "read_files",
     "recipe_names",
+    "run_demo",
     "train",
 ]

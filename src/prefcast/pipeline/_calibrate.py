@@ -19,7 +19,15 @@ from prefcast.pipeline._seen import prompt_keys
 __all__ = ["LEAST_PROMPTS", "Recalibration", "calibrate"]
 
 LEAST_PROMPTS = 15
+"""Fewest independent prompts. In 60 draws of simulated votes that need no calibration, the interval of 5 prompts let a
+harmful one through in 13 to 17 % (too few groups for a bootstrap), that of 15 in 0 to 2 %. In as many draws of tulu,
+llmeval2 and pandalm by models trained on the other two, what 15 let through never did harm."""
+
 _PULL = 4.0
+"""The pull to no change, in prompts. In those draws with 20 prompts, all that the interval let through gained 0.251,
+0.006 and 0.022 nats with 4; 0.221, 0.005 and 0.014 with 1, whose noise widens the interval; 0.170, 0.006 and 0.015
+with 16."""
+
 _FOLDS = 10
 
 

@@ -67,8 +67,9 @@ def calibration_section(record: Mapping[str, Any]) -> str:
     said = "" if record["supported"] else " **The votes do not support it**: it was applied because that was asked for."
     parts = [
         "## Calibrated on other votes",
-        f"After the scores above, fitted on {record['n_battles']:,} votes on {record['n_groups']:,} independent prompts: "
-        f"sharpness {record['sharpness']:.3f}, tie bias {record['tie']:+.3f}, position {record['position']:+.3f}.{said}",
+        f"After the scores above, fitted to {record['n_battles']:,} votes on {record['n_groups']:,} independent "
+        f"prompts: sharpness {record['sharpness']:.3f}, tie bias {record['tie']:+.3f}, position "
+        f"{record['position']:+.3f}.{said}",
         "Each vote forecast with a calibration fitted on other prompts:",
         "| | value | interval |\n| --- | --- | --- |\n"
         + "\n".join(
@@ -94,7 +95,12 @@ def _scores(scores: Mapping[str, Any]) -> str:
     if not found:
         return "None: it was trained on everything at once (`--full`). Score it on other votes: `prefcast evaluate`."
     where = f"held-out fold {scores['held_out_fold']}" if "held_out_fold" in scores else "grouped cross-validation"
-    rows = [f"From {where}, with 95 % bootstrap intervals over prompts.", "", "| | value | interval |", "| --- | --- | --- |"]
+    rows = [
+        f"From {where}, with 95 % bootstrap intervals over prompts.",
+        "",
+        "| | value | interval |",
+        "| --- | --- | --- |",
+    ]
     for key, label in (("log_loss", "log loss"), ("accuracy", "accuracy"), ("brier", "Brier score"), ("ece", "ECE")):
         rows.append(_row(label, found[key]))
     for name, member in scores.get("members", {}).items():

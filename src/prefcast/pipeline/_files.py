@@ -40,7 +40,9 @@ def read_files(files: Sequence[str], *, layout: Texts = "auto", progress: Progre
         No file is given, one is given twice, or one cannot be read.
     """
     if not files:
-        raise DataError("no file of battles was given; give at least one, for example: prefcast train train.csv -o model/")
+        raise DataError(
+            "no file of battles was given; give at least one, for example: prefcast train train.csv -o model/"
+        )
     twice = [name for name, n in Counter(_place(f) for f in files).items() if n > 1]
     if twice:
         raise DataError(f"{twice[0]} was given twice, so its votes would count double. Give each file once.")

@@ -30,7 +30,7 @@ def prompt_keys(battles: Battles) -> pl.Series:
     >>> rows = [{"prompt": p, "response_a": "Yes", "response_b": "No"} for p in ("Say hi!", "say  HI")]
     >>> from prefcast.battles import read_battles
     >>> prompt_keys(read_battles(rows)).to_list()
-    ['aa', 'aa']
+    ['53eae7058490affd', '53eae7058490affd']
     """
     texts = normalise(battles.frame["prompt"].list.first().fill_null(""))
     keys = {t: hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts.unique().to_list()}

@@ -80,9 +80,10 @@ def train(
     if full:
         return _record(recipe, data, _fit_all(members, data, progress), None)
     if data.n_groups < options.folds:
+        fewer = f", or type --folds {data.n_groups} or --full" if data.n_groups > 1 else ""
         raise DataError(
-            f"{len(data.battles)} battles with votes have {data.n_groups} independent prompts, and {options.folds} folds "
-            f"need one each. Give more battles, or type --folds {max(2, data.n_groups)} or --full."
+            f"{len(data.battles)} battles with votes have {data.n_groups} independent prompts, and {options.folds} "
+            f"folds need one each. Give battles on more prompts{fewer}."
         )
     assigned = make_folds(data.groups, options.folds, seed=options.seed)
     if fold is not None:

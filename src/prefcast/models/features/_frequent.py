@@ -100,7 +100,7 @@ def grow(
             for code in hopeful[rows >= min_rows].tolist()
         }
         pool = kept | {key: count for key, (_, count) in new.items()}
-        kept = {key: pool[key] for key in nsmallest(size, pool, key=lambda key: (-pool[key], order_of(key)))}  # noqa: B023
+        kept = {key: pool[key] for key in nsmallest(size, pool, key=lambda key: (-pool[key], order_of(key)))}
         frontier = sorted(key for key in new if key in kept)
         number[:] = -1
         number[[new[key][0] for key in frontier]] = np.arange(len(frontier))

@@ -49,7 +49,7 @@ class NGramContrast:
 
 @dataclass(frozen=True, eq=False)
 class NGramFeatures:
-    """Word and character n-grams and hand counts of battles, on a log scale: A - B, \\|A - B\\|, and sums.
+    """Word and character n-grams and hand counts of battles, on a log scale: A - B, its absolute value, and sums.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Counts of the most frequent word or character n-grams, as sparse rows: what CountVectorizer counts, many times faster.
+"""Counts of the most frequent word or character n-grams, as sparse rows: CountVectorizer's counts, many times faster.
 
 The vocabulary is the first ``size`` n-grams by frequency, the shorter and then the alphabetically first among equals.
 In that order an n-gram never stands before its own beginning, so the vocabulary holds the beginning of each of its
-members. Hence it can be grown from n-grams to (n + 1)-grams without losing any (the a-priori rule), and counted by one walk
-down a trie from every position. No hashing: counts are exact.
+members. Hence it can be grown from n-grams to (n + 1)-grams without losing any (the a-priori rule), and counted by one
+walk down a trie from every position. No hashing: counts are exact.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
+from itertools import pairwise
 from typing import Final, Literal, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from scipy import sparse
 
 from prefcast.models.features._frequent import grow
 from prefcast.models.features._symbols import CharacterSymbols, Symboliser, WordSymbols, split_characters, split_words
-from prefcast.models.features._trie import Int, Trie
+from prefcast.models.features._trie import Int, Key, Trie
 
 __all__ = ["NGrams", "Unit"]
 
@@ -38,8 +39,9 @@ _BLOCK_CELLS: Final = 200_000
 class NGrams:
     """A vocabulary of n-grams, and the counting of them.
 
-    Texts are put in lower case. A word is a run of two or more letters or digits, and a word n-gram is joined by blanks;
-    for character n-grams every run of white space is one blank. An n-gram never crosses from one turn into the next.
+    Texts are put in lower case. A word is a run of two or more letters or digits, and a word n-gram is joined by
+    blanks; for character n-grams every run of white space is one blank. An n-gram never crosses from one turn into the
+    next.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ class NGrams:
         alphabet = sorted(single for _, single in singles)
         symboliser = _symboliser(unit, alphabet)
         blocks = [_encode(block, symboliser) for block in turns.blocks(0)]
-        first = {(i + 1,): frequency[single] for i, single in enumerate(alphabet)}
+        first: dict[Key, int] = {(i + 1,): frequency[single] for i, single in enumerate(alphabet)}
         keys = grow(blocks, first, size=size, longest=longest, min_rows=min_rows)
         joint = "" if unit == "character" else " "
         return cls(unit, tuple(joint.join(alphabet[s - 1] for s in key) for key in keys))
@@ -147,18 +149,15 @@ class NGrams:
         """
         turns = _Turns.of(texts)
         if not self.vocabulary or not turns.n_rows:
-            return sparse.csr_array((turns.n_rows, len(self.vocabulary)), dtype=np.int32)
+            return sparse.csr_array(np.zeros((turns.n_rows, len(self.vocabulary)), np.int32))
         tools = self._tools
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
             parts = list(pool.map(lambda block: _count(block, *tools), turns.blocks(len(self.vocabulary) + 1)))
         data, columns, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         starts = np.concatenate([[0], np.cumsum(lengths)])
         index = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
-        counts: sparse.csr_array = sparse.csr_array(
-            (data, columns.astype(index, copy=False), starts.astype(index)), shape=(turns.n_rows, len(self.vocabulary))
-        )
-        counts.has_canonical_format = True
-        return counts
+        shape = (turns.n_rows, len(self.vocabulary))
+        return sparse.csr_array((data, columns.astype(index, copy=False), starts.astype(index)), shape=shape)
 
     @cached_property
     def _tools(self) -> tuple[Symboliser, Trie]:
@@ -206,7 +205,7 @@ class _Turns:
 
     def each_row(self) -> Iterator[list[str]]:
         texts, bounds = self.texts.to_list(), np.searchsorted(self.rows, np.arange(self.n_rows + 1)).tolist()
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        for low, high in pairwise(bounds):
             yield texts[low:high]
 
     def blocks(self, width: int) -> Iterator[_Turns]:
@@ -216,7 +215,7 @@ class _Turns:
         cuts = np.flatnonzero(np.diff(np.floor(cost))) + 1
         rows = [0, *cuts.tolist(), self.n_rows]
         turns = np.searchsorted(self.rows, rows).tolist()
-        for row, next_row, low, high in zip(rows[:-1], rows[1:], turns[:-1], turns[1:], strict=True):
+        for (row, next_row), (low, high) in zip(pairwise(rows), pairwise(turns), strict=True):
             yield _Turns(self.texts[low:high], self.rows[low:high] - row, next_row - row)
 
 

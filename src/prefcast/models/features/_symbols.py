@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from prefcast.models.features._trie import Int, Trie, prefix_closed
 
-__all__ = ["CharacterSymbols", "Symbols", "Symboliser", "WordSymbols", "split_characters", "split_words"]
+__all__ = ["CharacterSymbols", "Symboliser", "Symbols", "WordSymbols", "split_characters", "split_words"]
 
 _N_CODEPOINTS: Final = 0x110000
 _SPACES: Final = re.compile(r"\s\s+")
@@ -21,12 +21,12 @@ _WORD: Final = re.compile(r"\b\w\w+\b")
 
 
 def split_characters(text: str) -> str:
-    """Lower the case and make one blank of every run of white space, as CountVectorizer does.
+    r"""Lower the case and make one blank of every run of white space, as CountVectorizer does.
 
     Examples
     --------
-    >>> split_characters("Two\\n\\nlines\\nhere")
-    'two lines\\nhere'
+    >>> split_characters("Two\n\nlines\nhere")
+    'two lines\nhere'
     """
     return _SPACES.sub(" ", text.lower())
 
