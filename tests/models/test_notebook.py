@@ -16,7 +16,7 @@ from prefcast.models.features._ngram_contrast import NGramFeatures
 WORDS = np.array(
     ["the", "cat", "sat", "on", "a", "mat", "and", "then.", "it", "\n\n", "slept", "today", "bird", "rain"]
 )
-SMALL = {"words": 20, "characters": 40, "trees": 60, "patience": 10, "learning_rate": 0.2}
+SMALL = {"words": 20, "characters": 40, "trees": 60, "patience": 10, "learning_rate": 0.2, "n_folds": 3}
 
 
 def simulate(n_prompts=60, per_prompt=5, seed=0, soft=False):
@@ -196,7 +196,7 @@ def test_what_cannot_be_learned_from_is_refused(train):
 
 @pytest.mark.parametrize(
     "params",
-    [{"n_folds": 1}, {"fold": 3}, {"fold": -2}, {"depth": 0}, {"trees": 2.5}, {"learning_rate": 0}, {"words": True}],
+    [{"n_folds": 1}, {"fold": 5}, {"fold": -2}, {"depth": 0}, {"trees": 2.5}, {"learning_rate": 0}, {"words": True}],
 )
 def test_a_parameter_out_of_range_is_refused(params):
     with pytest.raises(RecipeError, match=f"notebook-gbdt: {next(iter(params))} is"):

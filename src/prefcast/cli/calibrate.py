@@ -61,8 +61,8 @@ def calibrate(
     if not (found.supported or anyway):
         raise DataError(
             f"votes on {found.n_groups} prompts do not support that calibrating helps (the interval of after minus "
-            "before does not lie below 0), so nothing was saved: use the model as it is. Give votes on more prompts, or "
-            "add --anyway to save it all the same."
+            "before does not lie below 0), so nothing was saved: use the model as it is. Give votes on more prompts, "
+            "or add --anyway to save it all the same."
         )
     found.model.save(out, overwrite=overwrite)
     typer.echo(f"\n{out} is saved. What to type next:")

@@ -82,7 +82,7 @@ class NotebookGBDT(PreferenceModel):
     def __init__(
         self,
         n_models: int = 1,
-        n_folds: int = 3,
+        n_folds: int = 5,
         fold: int = -1,
         seed: int = 3,
         subsample: int = 1,

@@ -101,10 +101,7 @@ def contrast_features() -> tuple[ContrastFeature, ...]:
     absolute = [by_name[name] for name in _ABSOLUTE]
     out += [ContrastFeature(f"{f.name}_excess", f"A's {f.label} over B's, in number", f.family, True) for f in absolute]
     out += [ContrastFeature(f"{f.name}_balance", f"A's share of all {f.label}", f.family, True) for f in absolute]
-    out += [
-        ContrastFeature(f"{f.name}_last_turn", f"{_more(f)}, last of several turns", f.family, True)
-        for f in ANSWER_FEATURES
-    ]
+    out += [ContrastFeature(f"{f.name}_last_turn", f"{_more(f)}, last turn", f.family, True) for f in ANSWER_FEATURES]
     out += [
         ContrastFeature(f"{f.name}_gap", f"how far the answers differ in {f.label}", f.family, False)
         for f in ANSWER_FEATURES
@@ -129,8 +126,8 @@ def contrast(battles: Battles) -> Contrast:
     Parameters
     ----------
     battles
-        Any number. Counts are compared on a log scale, shares as they stand; the last of several turns once more by
-        itself, for people judge it first.
+        Any number. Counts are compared on a log scale, shares as they stand; the last turn once more by itself, for
+        it is what people saw last.
 
     Returns
     -------
@@ -146,7 +143,7 @@ def contrast(battles: Battles) -> Contrast:
     excess = counts.a[:, some] - counts.b[:, some]
     balance = excess / np.maximum(counts.a[:, some] + counts.b[:, some], 1.0)
     difference = a - b
-    last = np.zeros_like(difference)  # of one turn there is nothing to add
+    last = difference.copy()  # an only turn is the last one; any other value would tell sources apart
     several = np.flatnonzero(battles.n_turns > 1)
     if several.size:
         ending = style(battles.take(several).last_turn())
