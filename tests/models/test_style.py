@@ -202,6 +202,7 @@ def test_edges_beside_each_other():
     # Every edge stands before and behind every other somewhere: what one text leaves open must not reach the next.
     n = len(EDGES)
     rows = [(EDGES[i], EDGES[(i * k + 1) % n], EDGES[(i + k) % n]) for k in (1, 2, 5, 11) for i in range(n)]
+    rows += [("", "Yes", "Yes\0"), ("", "“Quoted.”\n‣ listed\n— said", "•listed")]
     battles = battles_of(rows)
     assert_same(style(battles), reference(battles))
 

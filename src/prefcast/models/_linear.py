@@ -69,7 +69,7 @@ class Linear(PreferenceModel):
         inputs: Any = None,
         progress: Progress = no_progress,
     ) -> Self:
-        """Minimise the penalised cross-entropy with L-BFGS."""
+        """Minimise the penalised cross-entropy by Newton steps in a trust region."""
         if not battles.has_votes.all():
             raise DataError("linear: every battle needs a vote to learn from; leave the others out.")
         read = self.prepare(battles) if inputs is None else inputs
@@ -83,16 +83,29 @@ class Linear(PreferenceModel):
         penalty = np.full(s + z.shape[1], self.l2)
         penalty[-1] *= _FREE
 
-        def loss(theta: Float) -> tuple[float, Float]:
+        def forecast(theta: Float) -> Float:
             d, t = x @ theta[:s], z @ theta[s:]
-            scores = np.column_stack([d, -d, t])
-            p = softmax(scores)
+            return softmax(np.column_stack([d, -d, t]))
+
+        def loss(theta: Float) -> tuple[float, Float]:
+            p = forecast(theta)
             value = -float((target * np.log(np.maximum(p, 1e-300))).sum()) + float(penalty @ theta**2) / 2
             residual = p * weights[:, None] - target
             slope = np.concatenate([x.T @ (residual[:, 0] - residual[:, 1]), z.T @ residual[:, 2]])
             return value / len(x), (slope + penalty * theta) / len(x)
 
-        theta = minimize(loss, np.zeros(len(penalty)), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+        def curvature(theta: Float) -> Float:
+            p = forecast(theta)
+            decisive, lead, tie = p[:, 0] + p[:, 1], p[:, 0] - p[:, 1], p[:, 2]
+            cross = x.T @ (z * (-weights * lead * tie)[:, None])
+            upper = x.T @ (x * (weights * (decisive - lead**2))[:, None])
+            lower = z.T @ (z * (weights * tie * (1 - tie))[:, None])
+            whole: Float = np.block([[upper, cross], [cross.T, lower]]) + np.diag(penalty)
+            return whole / len(x)
+
+        # Curvature costs one product of the columns with themselves; ten such steps replace hundreds of gradients.
+        start = np.zeros(len(penalty))
+        theta = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-7}).x
         self._beta, self._gamma = theta[:s], theta[s:]
         return self
 
