@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import prefcast
+from prefcast.battles import hold_out_models
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,7 +52,30 @@ def run(protocols, name: str, recipe: str) -> dict:
     result = protocols.run(name, fit_predict)
     protocols.show(f"prefcast {recipe}", name, result)
     print(f"    {flips} of {rows} verdicts changed by swapping; {spent:.0f} s", flush=True)
-    return {k: float(v) for k, v in result.items()} | {"who": recipe, "protocol": name, "flips": flips, "seconds": spent}
+    return {k: float(v) for k, v in result.items()} | {
+        "who": recipe,
+        "protocol": name,
+        "flips": flips,
+        "seconds": spent,
+    }
+
+
+def held_out_models(protocols, recipe: str) -> dict:
+    """Score one recipe on mt_bench where every test battle has a model that no training battle has.
+
+    Prompts are shared between training and test here, as they are not in the protocols: the two together say how
+    much of a score within one pool of models is knowing the models.
+    """
+    frame = protocols.load("mt_bench")
+    battles = prefcast.read_battles(frame)
+    ys, ps, gs = [], [], []
+    for train, test in hold_out_models(battles, k=3):
+        ps.append(prefcast.train(battles.take(train), recipe=recipe).predict_proba(battles.take(test)))
+        ys.append(protocols.labels(frame.iloc[test]))
+        gs.append(frame.group_id.to_numpy()[test])
+    result = protocols.score(np.concatenate(ys), np.concatenate(ps), np.concatenate(gs))
+    protocols.show(f"prefcast {recipe}", "models", result)
+    return {k: float(v) for k, v in result.items()} | {"who": recipe, "protocol": "held-out models"}
 
 
 def yardsticks(protocols, name: str) -> list[dict]:
@@ -78,6 +102,7 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", default=["within", "transfer", "pooled"])
     parser.add_argument("--recipes", nargs="+", default=["cpu"])
     parser.add_argument("--no-yardsticks", action="store_true")
+    parser.add_argument("--held-out-models", action="store_true", help="also hold out models of mt_bench")
     parser.add_argument("--bench", type=Path, default=bench_folder())
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -88,6 +113,8 @@ def main() -> None:
     for name in args.protocols:
         rows += [] if args.no_yardsticks else yardsticks(protocols, name)
         rows += [run(protocols, name, recipe) for recipe in args.recipes]
+    if args.held_out_models:
+        rows += [held_out_models(protocols, recipe) for recipe in args.recipes]
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
 
