@@ -81,7 +81,7 @@ def of_answer(text, prompt, other):
         "unique_words": len(unique),
         "type_token": ratio(len(unique), n),
         "root_type_token": len(unique) / np.sqrt(max(n, 1)),
-        "compression": ratio(len(zlib.compress(data, 1)), len(data)),
+        "compression": min(ratio(len(zlib.compress(data, 1)), len(data)), 1.0),
         "repeated_trigrams": ratio(len(trigrams) - len(set(trigrams)), len(trigrams)),
         "word_length": ratio(sum(map(length_of, words)), n),
         "long_words": ratio(sum(length_of(w) > 7 for w in words), n),

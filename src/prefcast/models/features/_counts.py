@@ -232,7 +232,8 @@ def _richness(texts: Texts) -> Columns:
     return {
         "type_token": _ratio(unique, count),
         "root_type_token": unique / np.sqrt(np.maximum(count, 1)),
-        "compression": _ratio(texts.corpus.compressed(slice(n, None)), texts.corpus.n_bytes[n:]),
+        # A short text grows when it is packed; that says only that it is short, and so do the lengths.
+        "compression": np.minimum(_ratio(texts.corpus.compressed(slice(n, None)), texts.corpus.n_bytes[n:]), 1.0),
         "repeated_trigrams": _ratio(phrases - different, phrases),
         "word_length": _ratio(np.diff(ends)[n:], count),
         "long_words": _ratio(np.bincount(words.text[words.length > _LONG], minlength=3 * n)[n:], count),
