@@ -14,11 +14,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 from prefcast.battles import Battles
-from prefcast.errors import DataError, EngineError
+from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
 from prefcast.models._numeric import softmax
 from prefcast.models._weights import training_weights
-from prefcast.models.features import Contrast, contrast, contrast_features
+from prefcast.models.features import VIEWS, Contrast, contrast, view_features
 
 __all__ = ["Linear"]
 
@@ -35,12 +35,20 @@ class Linear(PreferenceModel):
         Ridge penalty on standardised coefficients, in units of votes.
     pair_power, source_power
         How votes are weighed; see `training_weights`.
+    view
+        Which columns it reads, of `prefcast.models.features.VIEWS`. Over "all" it fits each source's share of ties, and
+        is worse than knowing nothing on a new source.
     """
 
     kind: ClassVar[str] = "linear"
 
-    def __init__(self, l2: float = 100.0, pair_power: float = 1.0, source_power: float = 0.0) -> None:
+    def __init__(
+        self, l2: float = 300.0, pair_power: float = 1.0, source_power: float = 0.0, view: str = "differences"
+    ) -> None:
+        if view not in VIEWS:
+            raise RecipeError(f"linear: the view is {view!r}; it must be one of {', '.join(VIEWS)}.")
         self.l2 = float(l2)
+        self.view = view
         self.pair_power = float(pair_power)
         self.source_power = float(source_power)
         self._scale: Float | None = None
@@ -51,7 +59,7 @@ class Linear(PreferenceModel):
 
     def params(self) -> dict[str, Any]:
         """Return the parameters that recreate the unfitted model."""
-        return {"l2": self.l2, "pair_power": self.pair_power, "source_power": self.source_power}
+        return {"l2": self.l2, "pair_power": self.pair_power, "source_power": self.source_power, "view": self.view}
 
     def prepare(self, battles: Battles) -> Contrast:
         """Contrast the style of A and B."""
@@ -72,7 +80,7 @@ class Linear(PreferenceModel):
         """Minimise the penalised cross-entropy by Newton steps in a trust region."""
         if not battles.has_votes.all():
             raise DataError("linear: every battle needs a vote to learn from; leave the others out.")
-        read = self.prepare(battles) if inputs is None else inputs
+        read = (self.prepare(battles) if inputs is None else inputs).view(self.view)
         weights = training_weights(battles, pair_power=self.pair_power, source_power=self.source_power)
         self._scale = np.sqrt((read.signed.astype(np.float64) ** 2).mean(axis=0)) + 1e-9
         self._center = read.symmetric.mean(axis=0, dtype=np.float64)
@@ -118,7 +126,8 @@ class Linear(PreferenceModel):
 
     def predict_proba(self, battles: Battles, *, inputs: Any = None) -> Float:
         """Forecast battles, (n, 3)."""
-        x, z = self._standardise(self.prepare(battles) if inputs is None else inputs)
+        read = self.prepare(battles) if inputs is None else inputs
+        x, z = self._standardise(read.view(self.view))
         # Row by row sums, and not a matrix product: its order of additions would depend on the batch.
         d, t = (x * self._beta).sum(axis=1), (z * self._gamma).sum(axis=1)
         return softmax(np.column_stack([d, -d, t]))
@@ -127,7 +136,7 @@ class Linear(PreferenceModel):
         """Write ``linear.json``: coefficients by feature name."""
         if self._scale is None:
             raise EngineError("this linear model is not fitted: call fit(battles) first.")
-        features = contrast_features()
+        features = view_features(self.view)
         signed = [f.name for f in features if f.signed]
         symmetric = [f.name for f in features if not f.signed]
         saved = {
@@ -147,7 +156,7 @@ class Linear(PreferenceModel):
     def read(cls, folder: Path) -> Self:
         """Read ``linear.json``, whose features must be those of this version."""
         saved = json.loads((folder / "linear.json").read_text("utf-8"))
-        features = contrast_features()
+        features = view_features(saved["params"]["view"])
         if [*saved["signed"], *saved["symmetric"]] != [f.name for f in features]:
             raise ValueError("it was trained on other features than this prefcast computes")
         model = cls(**saved["params"])

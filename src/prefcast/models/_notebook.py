@@ -14,7 +14,7 @@ import polars as pl
 from prefcast.battles import Battles, find_groups, make_folds
 from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
-from prefcast.models._boosting import Rows, forecast, side_by_side
+from prefcast.models._boosting import Rows, forecast, read_booster, side_by_side, write_booster
 from prefcast.models._numeric import class_rows, normalise
 from prefcast.models._weights import training_weights
 from prefcast.models.features._ngram_contrast import NGramFeatures
@@ -251,10 +251,9 @@ class NotebookGBDT(PreferenceModel):
     def write(self, folder: Path) -> None:
         """Write ``notebook.json`` with parameters and n-grams, and one LightGBM text file for each booster."""
         features = self._fitted().to_json()
-        saved = {"params": self.params(), "floor": self._floor, "boosters": len(self._boosters), "features": features}
+        digests = [write_booster(b, b.num_trees(), folder / f"booster-{k}.txt") for k, b in enumerate(self._boosters)]
+        saved = {"params": self.params(), "floor": self._floor, "boosters": digests, "features": features}
         (folder / _FILE).write_text(json.dumps(saved) + "\n", "utf-8", newline="\n")
-        for k, booster in enumerate(self._boosters):
-            (folder / f"booster-{k}.txt").write_text(booster.model_to_string(), "utf-8", newline="\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -265,10 +264,7 @@ class NotebookGBDT(PreferenceModel):
         model._floor = float(saved["floor"])
         if not 0 <= model._floor < 1 / 3:
             raise ValueError(f"the floor of the probabilities is {model._floor}; it must be between 0 and 1/3")
-        files = sorted(folder.glob("booster-*.txt"), key=lambda file: int(file.stem.removeprefix("booster-")))
-        model._boosters = [lightgbm.Booster(model_str=file.read_text("utf-8")) for file in files]
-        if len(files) != saved["boosters"]:
-            raise ValueError(f"it has {len(files)} boosters, and {saved['boosters']} were written")
+        model._boosters = [read_booster(folder / f"booster-{k}.txt", d) for k, d in enumerate(saved["boosters"])]
         for booster in model._boosters:
             if booster.num_feature() != len(model._features.names) or booster.num_model_per_iteration() != 3:
                 raise ValueError("a booster does not fit the features or the three classes")

@@ -12,7 +12,7 @@ from prefcast.battles import Battles
 from prefcast.errors import RecipeError
 from prefcast.models.features._style import ANSWER_FEATURES, PAIR_FEATURES, PROMPT_FEATURES, Feature, style
 
-__all__ = ["VIEWS", "Contrast", "ContrastFeature", "contrast", "contrast_features"]
+__all__ = ["VIEWS", "Contrast", "ContrastFeature", "contrast", "contrast_features", "view_features"]
 
 _ABSOLUTE = ("chars", "words", "unique_words")
 """Counts that are also compared as they stand and as a share of both."""
@@ -71,7 +71,7 @@ class Contrast:
 
     def view(self, name: str) -> Contrast:
         """Keep the columns of one of `VIEWS`."""
-        return self if name == "all" else Contrast(self.signed, self.symmetric[:, _view_columns(name)])
+        return self if name == "all" else Contrast(self.signed, np.take(self.symmetric, _view_columns(name), axis=1))
 
     def matrix(self, *, swapped: bool = False) -> Values:
         """Put all columns side by side, (n, s + m), in this order of A and B or the other."""
@@ -113,11 +113,39 @@ def contrast_features() -> tuple[ContrastFeature, ...]:
 
 @cache
 def _view_columns(name: str) -> list[int]:
-    if name != "differences":
+    symmetric = [f.name for f in contrast_features() if not f.signed]
+    kept = {f.name for f in view_features(name)}
+    return [k for k, n in enumerate(symmetric) if n in kept]
+
+
+@cache
+def view_features(name: str) -> tuple[ContrastFeature, ...]:
+    """Name the columns of one of `VIEWS`, in order.
+
+    Parameters
+    ----------
+    name
+        The view.
+
+    Returns
+    -------
+    tuple[ContrastFeature, ...]
+        First the signed ones, then the symmetric ones.
+
+    Raises
+    ------
+    RecipeError
+        There is no such view.
+    """
+    if name not in VIEWS:
         raise RecipeError(f"there is no view {name!r} of the style contrast; the views are {', '.join(VIEWS)}.")
     pair = {f.name for f in PAIR_FEATURES}
-    symmetric = [f.name for f in contrast_features() if not f.signed]
-    return [k for k, n in enumerate(symmetric) if n.endswith("_gap") or n == "words_sum" or n in pair]
+    everything = contrast_features()
+    if name == "all":
+        return everything
+    return tuple(
+        f for f in everything if f.signed or f.name.endswith("_gap") or f.name == "words_sum" or f.name in pair
+    )
 
 
 def contrast(battles: Battles) -> Contrast:
