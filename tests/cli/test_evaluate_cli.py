@@ -9,11 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from prefcast.artifact import TrainedModel, Training
-from prefcast.battles import read_battles, simulate, write_submission
+from prefcast.battles import read_battles, simulate, write_battles, write_submission
 from prefcast.cli import app, main
 from prefcast.errors import ArtifactError, DataError
 from prefcast.evaluation import evaluate, read_forecasts
 from prefcast.models._prior import Prior
+from prefcast.pipeline._seen import prompt_keys
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,9 @@ def forecasts(sim, votes):
 @pytest.fixture(scope="module")
 def model(sim, votes):
     battles = read_battles(votes)
-    training = Training(recipe="prior", fingerprint=battles.fingerprint(), n_battles=len(battles))
+    training = Training(
+        recipe="prior", n_battles=20, folds={"trained_prompts": prompt_keys(battles.take(range(20))).to_list()}
+    )
     return TrainedModel(Prior().fit(battles), training).save(votes.parent / "model")
 
 
@@ -87,11 +90,18 @@ def test_forecasts_are_joined_by_id_and_the_json_is_the_evaluation(sim, forecast
 def test_a_model_that_was_trained_on_the_votes_is_warned_of(model, votes, tmp_path):
     ended = run(model, votes, "--bootstrap", 50, "--json", tmp_path / "scores.json")
     assert ended.exit_code == 0, ended.output
-    assert "was trained on these very votes" in ended.stderr
-    assert "trained on these very votes" in json.loads((tmp_path / "scores.json").read_text())["warnings"][0]
-    other = tmp_path / "other.csv"
-    pl.read_csv(votes, infer_schema=False).head(100).write_csv(other)
-    assert "trained on these" not in run(model, other, "--bootstrap", 50).stderr
+    assert "was trained or calibrated on the prompts of" in ended.stderr
+    assert "trained or calibrated" in json.loads((tmp_path / "scores.json").read_text())["warnings"][0]
+
+
+def test_a_model_is_not_warned_of_on_other_prompts(model, votes, tmp_path):
+    battles = read_battles(votes)
+    known = set(prompt_keys(battles.take(range(20))))
+    others = battles.take([k for k, key in enumerate(prompt_keys(battles)) if key not in known])
+    other = write_battles(others, tmp_path / "other.csv")
+    ended = run(model, other, "--bootstrap", 50)
+    assert ended.exit_code == 0, ended.output
+    assert "trained" not in ended.stderr
 
 
 def test_two_are_compared_on_the_same_votes(model, forecasts, votes, tmp_path):

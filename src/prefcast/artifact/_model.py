@@ -196,7 +196,8 @@ def load(folder: str | Path) -> TrainedModel:
     Raises
     ------
     ArtifactError
-        The folder is no artifact, one of a newer prefcast, or a file is changed, missing, added or a link.
+        The folder is no artifact, one of a newer prefcast, or a file is changed, missing, a link, or
+        added to the model.
     """
     folder, manifest = _verified(folder)
     trained = TrainedModel(read_model(folder / MODEL), read_training(folder, manifest))

@@ -252,7 +252,7 @@ def _checked(names: Sequence[object], p: npt.ArrayLike, start: int) -> npt.NDArr
         raise DataError(
             f"{int(wrong.sum())} rows are not three probabilities from 0 to 1 that sum to 1, first row {start + first} "
             f"(id {names[first]!r}): {values[first].tolist()}. This is a fault of the model, not of your file: "
-            "'prefcast verify' checks it.",
+            "please report it.",
             rows=(start + np.flatnonzero(wrong)[:_SHOWN]).tolist(),
         )
     return values

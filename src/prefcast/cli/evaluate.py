@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prefcast.artifact import Training
     from prefcast.battles import Battles
     from prefcast.evaluation import Comparison, Evaluation, Table
     from prefcast.evaluation._metrics import Float, Index
@@ -92,15 +93,19 @@ def _forecast(given: Path, battles: Battles) -> tuple[Float, str | None]:
     from prefcast.artifact import load
 
     trained = load(given)
-    return trained.predict_proba(battles), _trained_on(trained.training.fingerprint, battles, given)
+    return trained.predict_proba(battles), _trained_on(trained.training, battles, given)
 
 
-def _trained_on(fingerprint: str, battles: Battles, model: Path) -> str | None:
-    if not fingerprint or fingerprint != battles.fingerprint():
+def _trained_on(training: Training, battles: Battles, model: Path) -> str | None:
+    from prefcast.pipeline import seen_prompts
+
+    voted = battles.take(battles.has_votes)
+    n = int(seen_prompts(training, voted).sum())
+    if not n:
         return None
     return (
-        f"{model} was trained on these very votes, so its scores here flatter it. "
-        "Its out-of-fold scores, in its model card, are the honest ones."
+        f"{model} was trained or calibrated on the prompts of {n:,} of these {len(voted):,} battles, so its scores "
+        "here flatter it. Its out-of-fold scores, in its model card, are the honest ones."
     )
 
 

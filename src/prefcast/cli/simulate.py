@@ -49,6 +49,7 @@ def simulate(
     """
     from prefcast.battles import simulate as run
     from prefcast.battles import write_battles, write_submission
+    from prefcast.cli._progress import progress_bar
     from prefcast.errors import DataError
 
     if test_votes is not None and test is None:
@@ -56,14 +57,15 @@ def simulate(
     files = [path.resolve() for path in (out, truth, test, test_votes) if path is not None]
     if len(set(files)) < len(files):
         raise DataError("two of the files to write have the same name; give each its own.")
-    simulation = run(
-        n, models=models, prompts=prompts, length_taste=length_taste, markdown_taste=markdown_taste,
-        position_effect=position_effect, tie_width=tie_width, noise=noise, votes_per_pair=votes_per_pair, turns=turns,
-        seed=seed,
-    )  # fmt: skip
-    kept, held = simulation.battles, None
-    if test is not None:
-        kept, held = _split(kept, test_share, seed)
+    with progress_bar("simulating"):
+        simulation = run(
+            n, models=models, prompts=prompts, length_taste=length_taste, markdown_taste=markdown_taste,
+            position_effect=position_effect, tie_width=tie_width, noise=noise, votes_per_pair=votes_per_pair,
+            turns=turns, seed=seed,
+        )  # fmt: skip
+        kept, held = simulation.battles, None
+        if test is not None:
+            kept, held = _split(kept, test_share, seed)
     if truth is not None:
         write_submission(truth, simulation.battles.ids, simulation.truth)
         typer.echo(f"{truth}: true probabilities of {n} battles")

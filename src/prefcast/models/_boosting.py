@@ -103,7 +103,8 @@ def boost(
         round_ = env.iteration + 1
         for name, _, loss, _ in env.evaluation_result_list:
             k = int(name)
-            if loss < best[k][0] - 1e-7:
+            # Once done it stays done: what another set gains later must not choose the rounds of this one.
+            if round_ - best[k][1] <= patience and loss < best[k][0] - 1e-7:
                 best[k] = (loss, round_)
         if all(round_ - at >= patience for _, at in best):
             raise lgb.callback.EarlyStopException(env.iteration, [])

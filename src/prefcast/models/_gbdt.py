@@ -17,6 +17,7 @@ from prefcast.battles import Battles, find_groups, make_folds
 from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import CrossFit, Float, Int, PreferenceModel, Progress, no_progress
 from prefcast.models._boosting import Rows, boost, forecast, read_booster, side_by_side, write_booster
+from prefcast.models._checks import check_parameters
 from prefcast.models._numeric import normalise
 from prefcast.models._weights import training_weights
 from prefcast.models.features import VIEWS, Contrast, contrast, contrast_features
@@ -77,6 +78,7 @@ class GBDT(PreferenceModel):
         seed: int = 0,
     ) -> None:
         self._params = {k: v for k, v in locals().items() if k not in {"self", "__class__"}} | {"views": list(views)}
+        check_parameters("gbdt", self._params, _RANGES)
         if not views or set(views) - set(VIEWS):
             raise RecipeError(f"gbdt: views are {list(views)}; they must be among {', '.join(VIEWS)}.")
         self._bag: list[_Member] = []
@@ -143,14 +145,16 @@ class GBDT(PreferenceModel):
         """Predict each fold by boosters that never saw it, neither to grow nor to stop.
 
         A booster grown without fold k and the next serves both: it forecasts the one with the rounds that the other
-        chose. So each fold has two boosters of each view, and all folds together cost no more than one bag.
+        chose. So each fold has two boosters of each view, each grown on all but two folds, and all folds together cost
+        no more than one bag. The forecasts are a little worse for it than those of the model kept. With fewer than
+        five folds too little would be left to grow on, and each fold gets a bag of its own.
         """
         data = _Data.of(self, battles, inputs)
         n, views = int(folds.max()) + 1, self._params["views"]
-        if n == 2:  # nothing is left outside two folds to grow on
+        if n < _LEAST_FOLDS_FOR_A_RING:
             return super().cross_fit(battles, folds, groups, inputs=data.inputs, progress=progress)
         work = list(product(views, [(k, (k + 1) % n) for k in range(n)]))
-        first = len(work) / (len(work) + n * len(views))
+        first = len(work) / (len(work) + self._params["bags"] * len(views))
 
         def grow(step: int, view: str, pair: tuple[int, int]) -> list[tuple[Int, Float]]:
             seen, outside = data.view(view), [folds == k for k in pair]
@@ -163,7 +167,9 @@ class GBDT(PreferenceModel):
         for parts in side_by_side(jobs, _counting(lambda what, share: progress(what, share * first), len(jobs))):
             for rows, p in parts:
                 total[rows] += p
-        model = self.clone()._fit_bag(data, folds, lambda what, share: progress(what, first + share * (1 - first)))
+        model = self.clone()._fit_bag(
+            data, _inner_folds(groups, self), lambda what, share: progress(what, first + share * (1 - first))
+        )
         return CrossFit(normalise(total), model)
 
     def predict_proba(self, battles: Battles, *, inputs: Any = None) -> Float:
@@ -205,6 +211,24 @@ class GBDT(PreferenceModel):
         ]
         return model
 
+
+_LEAST_FOLDS_FOR_A_RING = 5
+
+_RANGES = {
+    "learning_rate": (1e-4, 1.0),
+    "num_leaves": (2, 10_000),
+    "min_data_in_leaf": (1, 1_000_000),
+    "feature_fraction": (0.01, 1.0),
+    "bagging_fraction": (0.01, 1.0),
+    "lambda_l2": (0.0, 1e6),
+    "max_bin": (3, 65_535),
+    "rounds": (1, 100_000),
+    "patience": (1, 100_000),
+    "bags": (2, 100),
+    "pair_power": (0.0, 10.0),
+    "source_power": (0.0, 10.0),
+    "seed": (0, 2_000_000),
+}
 
 _LIGHTGBM = (
     "learning_rate",

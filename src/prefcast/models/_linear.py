@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from prefcast.battles import Battles
 from prefcast.errors import DataError, EngineError, RecipeError
 from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_progress
+from prefcast.models._checks import check_parameters
 from prefcast.models._numeric import softmax
 from prefcast.models._weights import training_weights
 from prefcast.models.features import VIEWS, Contrast, contrast, view_features
@@ -47,6 +49,8 @@ class Linear(PreferenceModel):
     ) -> None:
         if view not in VIEWS:
             raise RecipeError(f"linear: the view is {view!r}; it must be one of {', '.join(VIEWS)}.")
+        given = {"l2": l2, "pair_power": pair_power, "source_power": source_power}
+        check_parameters("linear", given, {"l2": (0.0, 1e9), "pair_power": (0.0, 10.0), "source_power": (0.0, 10.0)})
         self.l2 = float(l2)
         self.view = view
         self.pair_power = float(pair_power)
@@ -113,7 +117,9 @@ class Linear(PreferenceModel):
 
         # Curvature costs one product of the columns with themselves; ten such steps replace hundreds of gradients.
         start = np.zeros(len(penalty))
-        theta = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-7}).x
+        # One thread: how BLAS splits a sum over its threads would show in the last digits of the model.
+        with threadpool_limits(1, "blas"):
+            theta = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-7}).x
         self._beta, self._gamma = theta[:s], theta[s:]
         return self
 

@@ -5,6 +5,7 @@ from prefcast.pipeline._demo import DEMO_FILES, Demo, Standing, run_demo
 from prefcast.pipeline._files import read_files
 from prefcast.pipeline._predict import Forecaster, PredictReport, predict_file
 from prefcast.pipeline._recipe import Member, Recipe, TrainingOptions, load_recipe, recipe_names
+from prefcast.pipeline._seen import seen_prompts
 from prefcast.pipeline._train import train
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "read_files",
     "recipe_names",
     "run_demo",
+    "seen_prompts",
     "train",
 ]

@@ -14,7 +14,7 @@ from prefcast.evaluation import Interval, PairedInterval, mean_interval, paired_
 from prefcast.models import Calibrated, Calibration, PreferenceModel, fit_calibration
 from prefcast.models._base import Float, Int, Progress, no_progress
 from prefcast.pipeline._card import calibration_section
-from prefcast.pipeline._seen import prompt_keys
+from prefcast.pipeline._seen import prompt_keys, seen_prompts
 
 __all__ = ["LEAST_PROMPTS", "Recalibration", "calibrate"]
 
@@ -87,7 +87,7 @@ def calibrate(
         The model; it is not changed.
     votes
         Battles with votes that the model was not trained on, or anything `prefcast.read_battles` reads. Battles
-        without a vote, and those whose prompt stands in the training data, are left out and counted.
+        without a vote, and those whose prompt stands in the training data (but for case, space and punctuation), are left out and counted.
     position_effect
         Fit a position effect too, which gives up swap symmetry.
     seed
@@ -157,7 +157,7 @@ def _usable(training: Training, battles: Battles) -> tuple[Battles, int]:
             "the model was trained or calibrated on these very votes, so they cannot show where it errs elsewhere. "
             "Give votes it has not seen."
         )
-    seen = prompt_keys(voted).is_in(_prompts(training)).to_numpy()
+    seen = seen_prompts(training, voted)
     return voted.take(~seen), int(seen.sum())
 
 

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from prefcast.artifact import Training
 from prefcast.battles import Battles
 from prefcast.battles._groups import normalise
 
-__all__ = ["prompt_keys"]
+__all__ = ["prompt_keys", "seen_prompts"]
+
+
+def seen_prompts(training: Training, battles: Battles) -> npt.NDArray[np.bool_]:
+    """Tell which battles stand on a prompt whose votes the model was trained or calibrated on.
+
+    Parameters
+    ----------
+    training
+        The record of the training.
+    battles
+        n battles.
+
+    Returns
+    -------
+    npt.NDArray[np.bool_]
+        (n,). Prompts are compared as `prompt_keys` reads them: one that is only nearly the same is not found.
+    """
+    known = list(training.folds.get("trained_prompts", ()))
+    return prompt_keys(battles).is_in(known).to_numpy()
 
 
 def prompt_keys(battles: Battles) -> pl.Series:

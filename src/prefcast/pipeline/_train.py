@@ -197,7 +197,11 @@ class _Verdict:
 
 
 def _judge(forecasts: Sequence[Float], data: _Data, folds: Int, recipe: Recipe) -> _Verdict:
-    """Fit the combination on the other folds for each fold: so no reported score saw its own votes."""
+    """Forecast each fold with the combination fitted on the other folds' out-of-fold forecasts.
+
+    No member, weight or calibration is fitted on the votes it is scored on. Only the yes or no to calibrating is
+    decided on all votes at once.
+    """
     votes, weights = data.battles.votes, data.battles.weights
     options = recipe.training
 
