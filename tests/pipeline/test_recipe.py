@@ -67,7 +67,7 @@ def test_the_seed_of_the_recipe_is_that_of_members_without_one():
         (GOOD.replace("name", "nom"), "name"),
         ('name = "x"\nmembers = []\n', "members"),
         (GOOD.replace('"linear"', '"blend"'), "has no parameter"),
-        (GOOD.replace("5.0", '"much"'), "cannot be made"),
+        (GOOD.replace("5.0", '"much"'), "must be a number"),
         ("name = \n", "is not TOML"),
         ('name = "caf\\u00e9"', "members"),
     ],

@@ -87,7 +87,8 @@ def calibrate(
         The model; it is not changed.
     votes
         Battles with votes that the model was not trained on, or anything `prefcast.read_battles` reads. Battles
-        without a vote, and those whose prompt stands in the training data (but for case, space and punctuation), are left out and counted.
+        without a vote, and those whose prompt stands in the training data (but for case, space and punctuation), are
+        left out and counted.
     position_effect
         Fit a position effect too, which gives up swap symmetry.
     seed
