@@ -29,7 +29,7 @@ CSV = pl.DataFrame([GOOD]).write_csv().encode()
         ("x.csv", b"id,prompt,response_a,response_b,prompt\n1,2,3,4,5\n", "prompt stands twice"),
         ("x.csv", b"\xff\xfa\x01\n1,2\n", "no readable header"),
         ("x.csv.gz", b"no gzip", "cannot be read"),
-        ("x.csv.gz", gzip.compress(CSV)[:-9], "cannot be read"),
+        ("x.csv.gz", gzip.compress(CSV, mtime=0)[:-9], "cannot be read"),
         ("x.parquet", b"PAR1 nonsense PAR1", "cannot be read"),
         ("x.parquet", b"", "cannot be read"),
         ("x.json", b'[{"prompt": ', "not a JSON list of objects"),
