@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Speed and memory of the LLM engine on one GPU, beside the yardsticks, in one run.
 
-Llama-3-8B geometry with random weights, the 512 pairs of the yardstick. Every figure is one JSON line; the table comes last.
+Llama-3-8B geometry with random weights, the 512 pairs of the yardstick. Every figure is one JSON line; the table comes
+last.
 
-    python benchmarks/engine.py --peers ../shared/bench/llm_peers.py               # scoring
-    python benchmarks/engine.py --peers ../shared/bench/llm_peers.py --only memory # 8-bit scoring, peak memory
-    python benchmarks/engine.py --peers ... --tiny                                 # every line of it, on a CPU, tiny
+    python benchmarks/engine.py --peers ../shared/bench/llm_peers.py
+    python benchmarks/engine.py --peers ../shared/bench/llm_peers.py --tiny    # every line of it, on a CPU, tiny
 
 Training speed and memory are in benchmarks/llm_training.py.
 """
@@ -24,13 +24,14 @@ import numpy as np
 import torch
 
 from prefcast.models.llm._engine import Engine
-from prefcast.models.llm._forward import classifier
+from prefcast.models.llm._forward import backbone, classifier
+from prefcast.models.llm._fuse import fuse_
 from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._quantize import quantize_
 from prefcast.models.llm._sequences import Sequences
 
 PROMPT_SHARE = 0.139
-"""Share of the tokens of a battle that are the same in both orders: arena100 at 2,048 tokens, mean 764, see RESULTS.md."""
+"""Share of a battle's tokens that are the same in both orders: arena100 at 2,048 tokens; see RESULTS.md."""
 
 
 class Pairs:
@@ -139,41 +140,41 @@ def score_forms(peers, forms, flops_of, ceiling, args):
 
 
 def score_form(peers, form, one, pairs, flops_of, ceiling, args):
+    if form == "bnb-int8:eager":  # for its memory alone
+        one = one.take(np.arange(min(64, len(one))))
     precision, how = form.split(":")
     base = {"bnb-int8": torch.float16}.get(precision, torch.bfloat16)
     model = fresh(peers, base if torch.cuda.is_available() else torch.float32)
     flops = flops_of(model, one)
+    fuse_(backbone(model))
     quantize_(model, precision)
     options = EngineOptions(
         orders="given",
         path="packed",
         compile="on" if how == "compiled" else "off",
-        batch_tokens=args.batch_tokens,
+        batch_tokens=8192 if precision == "bnb-int8" else args.batch_tokens,
     )
     engine = Engine(model, options, precision=precision)
     row, _ = measure(f"ours, {form}", lambda: engine.logits(one), one, flops, ceiling)
     row["path"] = str(engine.path)
     table = [row]
+    say(form=form, path=str(engine.path), batch_tokens=engine.batch_tokens)
     if args.profile and torch.cuda.is_available():
         profile(engine, one.take(np.arange(24)), form)
     if how == "compiled" or args.tiny:
         table += both_orders(engine, pairs, flops, ceiling)
-    del engine, model
     return table
 
 
 def both_orders(engine, pairs, flops, ceiling):
-    """One order of battles against both, prompts shared and not."""
-    one, _ = measure("one order, as battles", lambda: engine.logits(pairs.given), pairs.given, flops, ceiling, warm=False)
-    rows = [one]
-    for share in (True, False):
-        engine.shares = share
-        engine.options = engine.options.with_(orders="both")
-        row, _ = measure(f"both orders, shared={share}", lambda: engine.probabilities(pairs), pairs.given, flops, ceiling)
-        row["cost"] = round(row["seconds"] / one["seconds"], 3)
-        say(name=row["name"], cost_of_one_order=row["cost"])
-        rows.append(row)
-    return rows
+    """One order of battles against both, the prompt's work shared."""
+    given = pairs.given
+    one, _ = measure("one order, as battles", lambda: engine.logits(given), given, flops, ceiling, warm=False)
+    engine.options = engine.options.with_(orders="both")
+    both, _ = measure("both orders", lambda: engine.probabilities(pairs), given, flops, ceiling, warm=False)
+    both["cost"] = round(both["seconds"] / one["seconds"], 3)
+    say(name="both orders over one", cost=both["cost"], prompt_share=PROMPT_SHARE)
+    return [one, both]
 
 
 def yardsticks(peers, flops_of, ceiling, only):
@@ -199,17 +200,38 @@ def notebook(peers, pairs, ceiling):
     for parent in list(model.model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, torch.nn.Linear):
-                q = bnb.nn.Linear8bitLt(child.in_features, child.out_features, bias=False, has_fp16_weights=False, threshold=6.0)
+                q = bnb.nn.Linear8bitLt(
+                    child.in_features, child.out_features, bias=False, has_fp16_weights=False, threshold=6.0
+                )
                 q.weight = bnb.nn.Int8Params(child.weight.data.cpu(), requires_grad=False, has_fp16_weights=False)
                 setattr(parent, name, q.cuda())
     gc.collect()
     torch.cuda.empty_cache()
     plain = model
-    lora = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.1, bias="none", inference_mode=True, task_type=TaskType.SEQ_CLS,
-                      target_modules=["o_proj", "v_proj"])  # fmt: skip
+    lora = LoraConfig(
+        r=16,
+        lora_alpha=32,
+        lora_dropout=0.1,
+        bias="none",
+        inference_mode=True,
+        task_type=TaskType.SEQ_CLS,
+        target_modules=["o_proj", "v_proj"],
+    )
     model = get_peft_model(model, lora).cuda().eval()
     run = lambda p: peers.run_padded(model, p, 4, pad_to=2048, autocast=torch.float16)  # noqa: E731
     return peers.timed("notebook", run, pairs, plain, ceiling)
+
+
+def sustained(n=8192, seconds=2.5):
+    """Matmul rate of this GPU once its power limit holds it back, FLOP/s; the yardstick's ceiling is a short burst."""
+    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    start, times = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        for _ in range(50):
+            a @ b
+        torch.cuda.synchronize()
+        times += 50
+    return 2 * n**3 * times / (time.perf_counter() - start)
 
 
 def agreement(peers, args):
@@ -219,16 +241,18 @@ def agreement(peers, args):
     pairs = Pairs([len(t) for t in lists], peers.GEOMETRY["vocab_size"] - 256)
     padded = Engine(model, EngineOptions(path="padded", batch_tokens=8192)).both(pairs)
     packed = Engine(model, EngineOptions(path="packed", batch_tokens=8192)).both(pairs)
-    gap = max(float(np.abs(a - b).max()) for a, b in zip(padded, packed, strict=True))
-    say(name="packed against padded", largest_dp=gap, spread=float(np.ptp(padded[0], axis=0).max()))
+    again = Engine(model, EngineOptions(path="padded", batch_tokens=2048)).both(pairs)
+    for name, other in (("packed", packed), ("padded in other batches", again)):
+        gap = max(float(np.abs(a - b).max()) for a, b in zip(padded, other, strict=True))
+        say(name=f"{name} against padded", largest_dp=gap, spread=float(np.ptp(padded[0], axis=0).max()))
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--peers", type=Path, required=True)
-    ap.add_argument("--forms", default="bf16:eager,bf16:compiled,float8:compiled,int8:compiled")
+    ap.add_argument("--forms", default="bf16:compiled,float8:compiled,int8:compiled,bnb-int8:eager")
     ap.add_argument("--yardsticks", default="sorted,notebook")
-    ap.add_argument("--batch-tokens", type=int, default=16384)
+    ap.add_argument("--batch-tokens", type=int, default=32768)
     ap.add_argument("--pairs", type=int, default=512)
     ap.add_argument("--profile", action="store_true")
     ap.add_argument("--tiny", action="store_true")
@@ -237,7 +261,12 @@ def main():
     ceiling = 1e12
     if torch.cuda.is_available():
         ceiling, fp8 = peers.ceilings()
-        say(gpu=torch.cuda.get_device_name(0), torch=torch.__version__, bf16_tflops=round(ceiling / 1e12), fp8_tflops=fp8 and round(fp8 / 1e12))
+        say(
+            gpu=torch.cuda.get_device_name(0),
+            torch=torch.__version__,
+            bf16_tflops=round(ceiling / 1e12),
+            fp8_tflops=fp8 and round(fp8 / 1e12),
+        )
 
     def flops_of(model, sequences):
         return peers.model_flops(classifier(model), [sequences[k] for k in range(len(sequences))])
@@ -248,7 +277,10 @@ def main():
     base = next((m["pairs_per_s"] for m in marks if m["name"] == "notebook"), None)
     for row in marks + rows:
         ratio = f"{row['pairs_per_s'] / base:6.2f}" if base else ""
-        print(f"{row['name']:34s} {row['pairs_per_s']:8.2f} pairs/s {ratio} share {row.get('share', row.get('share_of_bf16_ceiling'))} peak {row['peak_gib']} GiB")
+        share = row.get("share", row.get("share_of_bf16_ceiling"))
+        print(
+            f"{row['name']:34s} {row['pairs_per_s']:8.2f} pairs/s {ratio:>6s} share {share} peak {row['peak_gib']} GiB"
+        )
 
 
 if __name__ == "__main__":

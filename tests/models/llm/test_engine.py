@@ -61,7 +61,8 @@ def test_swapped_battles_are_exactly_exchanged(architecture, orders):
         run = engine(architecture, orders=orders, path=path, batch_tokens=170)
         p, q = run.probabilities(pairs), run.probabilities(pairs.swap())
         assert (p[:, [1, 0, 2]] == q).all()
-        assert (p[9, 0] == p[9, 1]) and (p[10] == p[0]).all()  # twice the same answer; the same battle again
+        assert p[9, 0] == p[9, 1]  # twice the same answer
+        assert (p[10] == p[0]).all()  # the same battle again
 
 
 def test_both_orders_are_the_mean_of_each():

@@ -1,7 +1,7 @@
 """Attention inside packed sequences, behind transformers' attention interface.
 
-On a GPU scoring uses a kernel of our own, training `torch.nn.attention.varlen`, which has a backward pass; elsewhere the
-sequences are taken one by one, which is exact and slow.
+On a GPU scoring uses a kernel of our own, training `torch.nn.attention.varlen`, which has a backward pass; elsewhere
+the sequences are taken one by one, which is exact and slow.
 """
 
 from __future__ import annotations
@@ -38,15 +38,13 @@ def _kernel() -> Any:
     return partial(varlen_attn, enable_gqa=True) if tell else varlen_attn
 
 
-def attention_arguments(batch: PackedBatch) -> dict[str, Any]:
+def attention_arguments(name: str, batch: PackedBatch) -> dict[str, Any]:
     """What a packed batch adds to the call of the backbone; transformers hands it through to the attention."""
-    return {
-        "prefcast_queries": batch.queries,
-        "prefcast_keys": batch.keys,
-        "prefcast_key_rows": batch.key_rows,
-        "prefcast_tables": (batch.tiles, batch.segments),
-        "prefcast_longest": (batch.longest_query, batch.longest_key),
-    }
+    if name == TRITON:
+        return {"prefcast_tables": (batch.tiles, batch.segments)}
+    bounds = (batch.queries, batch.keys, batch.key_rows)
+    longest = (batch.longest_query, batch.longest_key)
+    return {"prefcast_bounds": bounds} | ({"prefcast_longest": longest} if name == VARLEN else {})
 
 
 def _no_mask(*_args: Any, **_kwargs: Any) -> None:
@@ -97,23 +95,22 @@ def _varlen(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    prefcast_queries: torch.Tensor,
-    prefcast_keys: torch.Tensor,
-    prefcast_key_rows: torch.Tensor | None,
+    prefcast_bounds: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
     prefcast_longest: tuple[int, int],
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     if softcap is not None or dropout:
         raise NotImplementedError("the packed kernel has no score cap and no dropout")
     q, k, v = _rows(query), _rows(key), _rows(value)
-    if prefcast_key_rows is not None:
-        k, v = k.index_select(0, prefcast_key_rows), v.index_select(0, prefcast_key_rows)
+    queries, keys, key_rows = prefcast_bounds
+    if key_rows is not None:
+        k, v = k.index_select(0, key_rows), v.index_select(0, key_rows)
     found = kernel(
         q,
         k,
         v,
-        prefcast_queries,
-        prefcast_keys,
+        queries,
+        keys,
         *prefcast_longest,
         scale=scaling,
         window_size=_window(sliding_window, getattr(module, "is_causal", True)),
@@ -132,19 +129,18 @@ def _one_by_one(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    prefcast_queries: torch.Tensor,
-    prefcast_keys: torch.Tensor,
-    prefcast_key_rows: torch.Tensor | None,
+    prefcast_bounds: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     q, k, v = query[0], key[0], value[0]  # (heads, t, d)
-    if prefcast_key_rows is not None:
-        k, v = k.index_select(1, prefcast_key_rows), v.index_select(1, prefcast_key_rows)
+    queries, keys, key_rows = prefcast_bounds
+    if key_rows is not None:
+        k, v = k.index_select(1, key_rows), v.index_select(1, key_rows)
     if k.shape[0] != q.shape[0]:
         k, v = (x.repeat_interleave(q.shape[0] // x.shape[0], 0) for x in (k, v))
     window = _window(sliding_window, getattr(module, "is_causal", True))
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
-    bounds_q, bounds_k = prefcast_queries.tolist(), prefcast_keys.tolist()
+    bounds_q, bounds_k = queries.tolist(), keys.tolist()
     parts = [
         _attend(q[:, a:b], k[:, c:d], v[:, c:d], window, scale, softcap, dropout if module.training else 0.0)
         for a, b, c, d in zip(bounds_q, bounds_q[1:], bounds_k, bounds_k[1:], strict=False)

@@ -26,9 +26,6 @@ __all__ = ["Engine", "RunPath", "TokenizedPairs", "choose_path", "compile_layers
 
 _Int = npt.NDArray[np.int64]
 
-_SEGMENTS: Final = 64
-"""Packs are filled up to a multiple of so many sequences, so that a compiled model meets few shapes."""
-
 _WORTH_COMPILING: Final = 6e16
 """Floating-point operations above which compiling repays its half minute: about two minutes of one H100."""
 
@@ -219,38 +216,32 @@ class Engine:
     def _batches(self, sequences: Sequences, plan: list[_Int]) -> Iterator[tuple[_Int, Float]]:
         """Run batches; while one is computed the result of the one before is fetched."""
         waiting: tuple[_Int, torch.Tensor] | None = None
-        shape = self._shape(sequences, plan)
+        make = self._maker(sequences)
         for rows in plan:
-            logits = self._forward(shape(rows))[: len(rows)]
+            logits = self._forward(make(rows))
             if waiting is not None:
                 yield waiting[0], waiting[1].double().cpu().numpy()
             waiting = rows, logits
         if waiting is not None:
             yield waiting[0], waiting[1].double().cpu().numpy()
 
-    def _shape(self, sequences: Sequences, plan: list[_Int]) -> Callable[[_Int], Batch]:
-        """Return what makes a batch of rows; all of a compiled plan have one shape."""
+    def _maker(self, sequences: Sequences) -> Callable[[_Int], Batch]:
+        """Return what makes a batch of rows."""
         if not self.path.packed:
             pad_id = int(classifier(self.model).config.pad_token_id or 0)
             return lambda rows: pad(sequences, rows, pad_id=pad_id, device=self.device)
-        longest = int(sequences.lengths.max())
-        if not self.path.compiled:
-            return lambda rows: pack(sequences, rows, share=self.shares, longest=longest, device=self.device)
-        segments = -(-(max(map(len, plan)) + 1) // _SEGMENTS) * _SEGMENTS
-        return lambda rows: pack(
-            sequences,
-            rows,
-            share=self.shares,
-            tokens=self.batch_tokens,
-            segments=segments,
-            longest=-(-longest // 256) * 256,
-            device=self.device,
-        )
+        return lambda rows: pack(sequences, rows, share=self.shares, device=self.device)
 
     def _forward(self, batch: Batch) -> torch.Tensor:
+        self._read_only(batch.last if isinstance(batch, PackedBatch) else None)
+        try:
+            return class_logits(self.model, batch)
+        finally:
+            self._read_only(None)
+
+    def _read_only(self, rows: torch.Tensor | None) -> None:
         for wrapper in self._last_rows:
-            wrapper.rows = batch.last if isinstance(batch, PackedBatch) else None
-        return class_logits(self.model, batch)
+            wrapper.rows = rows
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
         return packed_attention(self.model) if self.path.packed else contextlib.nullcontext()
@@ -282,12 +273,12 @@ class Engine:
         self.path = RunPath(True, True, f"{self.path.why}; layers compiled, since there is much to do")
 
 
-def compile_layers(model: Any, dynamic: bool = False) -> None:
-    """Compile each layer of a backbone, in place: they are alike, so it is one compilation, in seconds."""
+def compile_layers(model: Any) -> None:
+    """Compile each layer of a backbone, in place; they are alike, so it is one compilation, for all sizes."""
     # Every layer is the same code; the default limit of 8 recompilations must not be met by their small differences.
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, 64)
     for layer in backbone(model).layers:
-        layer.compile(dynamic=dynamic)
+        layer.compile(dynamic=True)
 
 
 def choose_path(model: Any, options: EngineOptions, precision: str) -> RunPath:
@@ -323,9 +314,7 @@ def choose_path(model: Any, options: EngineOptions, precision: str) -> RunPath:
     if options.path != "auto":
         return RunPath(options.path == "packed", False, "asked for")
     reason = _why_padded(core, device, precision)
-    return RunPath(
-        reason is None, False, reason or f"{torch.cuda.get_device_name(device)}, {precision}"
-    )
+    return RunPath(reason is None, False, reason or f"{torch.cuda.get_device_name(device)}, {precision}")
 
 
 def _why_padded(core: Any, device: torch.device, precision: str) -> str | None:
@@ -349,4 +338,4 @@ def _default_tokens(model: Any, device: torch.device, packed: bool) -> int:
     wide = getattr(config, "intermediate_size", 4 * config.hidden_size)
     per_token = 2 * (10 * config.hidden_size + 4 * wide)
     free = torch.cuda.mem_get_info(device)[0]
-    return int(np.clip(free // 2 // per_token, 1024, 16384) // 1024 * 1024)
+    return int(np.clip(free // 2 // per_token, 1024, 32768) // 1024 * 1024)

@@ -1,8 +1,8 @@
 """From a batch to the logits of A, B and tie: the one function that scoring and training share.
 
-The backbone runs in whatever precision it is in; only the states at the read-out positions reach the head, and the head
-is always computed in float32. Where to read is known from the lengths, never searched for by a pad token, so a pad token
-that is also the end-of-text token does no harm.
+The backbone runs in whatever precision it is in; only the states at the read-out positions reach the head, and the
+head is always computed in float32. Where to read is known from the lengths, never searched for by a pad token, so a pad
+token that is also the end-of-text token does no harm.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def class_logits(model: Any, batch: Batch) -> torch.Tensor:
     """
     core = classifier(model)
     if isinstance(batch, PackedBatch):
-        arguments = {"position_ids": batch.positions, "attention_mask": None, **attention_arguments(batch)}
+        more = attention_arguments(core.config._attn_implementation, batch)
+        arguments = {"position_ids": batch.positions, "attention_mask": None, **more}
     else:
         arguments = {"attention_mask": batch.mask}
     if read_out(core) == "last":

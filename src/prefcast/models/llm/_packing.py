@@ -99,7 +99,7 @@ def plan_packs(sequences: Sequences, budget: int, *, share: bool = False) -> lis
 
 def _split(family: list[int], lengths: _Int, prefix: int, budget: int) -> list[tuple[int, list[int]]]:
     """Cut a family into units small enough that packs can be balanced."""
-    limit = max(budget // 4, 1)
+    limit = max(budget // 2, 1)
     units: list[tuple[int, list[int]]] = []
     rows: list[int] = []
     cost = 0

@@ -71,15 +71,18 @@ def quantize_(model: Any, precision: str) -> Any:
 def _torchao(core: Any, precision: str) -> None:
     quantization = need("torchao.quantization", f"precision {precision}")
     device = next(core.parameters()).device
+    # torchao's own inductor settings made compiling take two minutes instead of ten seconds, and nothing faster.
     if precision == "float8":
         if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9):
             raise EngineError(
                 "float8 needs an NVIDIA GPU of compute capability 8.9 or more (L4, RTX 40, H100 and newer). "
                 "Use --precision int8, or bf16."
             )
-        config = quantization.Float8DynamicActivationFloat8WeightConfig(granularity=quantization.PerRow())
+        config = quantization.Float8DynamicActivationFloat8WeightConfig(
+            granularity=quantization.PerRow(), set_inductor_config=False
+        )
     else:
-        config = quantization.Int8DynamicActivationInt8WeightConfig()
+        config = quantization.Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
     quantization.quantize_(core, config, filter_fn=lambda module, _: _suits(module))
 
 
