@@ -24,8 +24,9 @@ lint: $(VENV)/.dev  ## Style and formatting
 types: $(VENV)/.dev  ## mypy, strict
 	$(BIN)/mypy
 
-docs: $(VENV)/.dev  ## Write docs/cli.md again from the commands' --help
+docs: $(VENV)/.dev  ## Write docs/cli.md and the tables of docs/llm.md again
 	$(BIN)/python scripts/make_cli_docs.py
+	$(BIN)/python scripts/make_plan_docs.py
 
 format: $(VENV)/.dev  ## Format, and repair what ruff can
 	$(BIN)/ruff format .
@@ -41,5 +42,5 @@ clean:  ## Remove the environment and all caches
 $(VENV)/.core: pyproject.toml constraints/core.txt scripts/setup
 	@PYTHON="$(PYTHON)" scripts/setup $(VENV) core
 
-$(VENV)/.dev: pyproject.toml constraints/dev.txt scripts/setup
+$(VENV)/.dev: pyproject.toml constraints/dev.txt constraints/llm.txt constraints/torch.txt constraints/torch-cpu.txt scripts/setup
 	@PYTHON="$(PYTHON)" scripts/setup $(VENV) dev

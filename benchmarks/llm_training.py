@@ -2,8 +2,8 @@
 """Speed and memory of training on one GPU: packed LoRA beside the plain Trainer with padding, and QLoRA's memory.
 
 Llama-3-8B geometry with random weights, LoRA r 64 on all linear layers, bf16, gradient checkpointing, the lengths of
-the yardstick; real tokens a second, padding not counted, the first step left out. Loading, saving and the hub are left out:
-the model is made in memory and handed to prefcast's trainer.
+the yardstick; real tokens a second, padding not counted, the first step left out. Loading and saving are left out: the
+model is made in memory and handed to prefcast's trainer.
 
     python benchmarks/llm_training.py --peers ../shared/bench/llm_peers.py
     python benchmarks/llm_training.py --peers ../shared/bench/llm_peers.py --tiny   # on a CPU, tiny

@@ -1,11 +1,14 @@
 """What holds for the whole repository: what it depends on, what it never does, and what it ships."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import requires
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -101,17 +104,47 @@ def test_core_pins_are_dev_pins():
     assert not {"pytest", "ruff", "mypy", "pandas"} & core.keys()
 
 
-@pytest.mark.parametrize("name", ["core", "dev"])
+def test_pins_of_the_llm_agree_with_the_others():
+    dev, llm, torch, cpu = map(pins, ["dev", "llm", "torch", "torch-cpu"])
+    assert not pins("core").keys() & llm.keys()
+    assert all(dev[name] == llm[name] for name in dev.keys() & llm.keys())
+    assert not torch.keys() & (dev.keys() | llm.keys())
+    assert cpu == {"torch": (torch["torch"][0] + "+cpu", None)}
+    assert "nvidia-cublas" in torch
+    assert all("linux" in marker for name, (_, marker) in torch.items() if name != "torch"), "needed on Linux only"
+    # What each asks for in turn is there too: read from what is installed here.
+    for name in llm:
+        for text in requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert needed.name.lower().replace("_", "-") in dev.keys() | llm.keys() | torch.keys(), (name, text)
+
+
+def asked_for(name):
+    """What pyproject.toml asks for that a file of pins must hold."""
+    groups, extras = PROJECT["dependency-groups"], PROJECT["project"]["optional-dependencies"]
+    core = PROJECT["project"]["dependencies"] + groups["build"]
+    language_models = extras["llm"] + extras["quant"]
+    return {"core": core, "dev": core + groups["dev"], "llm": language_models}[name]
+
+
+@pytest.mark.parametrize("name", ["core", "dev", "llm"])
 def test_pins_meet_what_the_project_asks_for(name):
-    groups = PROJECT["dependency-groups"]
-    asked = PROJECT["project"]["dependencies"] + groups["build"] + (groups["dev"] if name == "dev" else [])
-    pinned = pins(name)
-    for requirement in map(Requirement, asked):
+    pinned = pins(name) | (pins("torch") if name == "llm" else {})
+    for requirement in map(Requirement, asked_for(name)):
         package = requirement.name.lower().replace("_", "-")
         assert package in pinned, f"{package} is not pinned: make constraints"
         version, marker = pinned[package]
         assert marker is None
         assert requirement.specifier.contains(Version(version), prereleases=True), f"{requirement}: make constraints"
+
+
+def test_where_all_is_checked_language_models_are_checked_too():
+    # Their tests skip without torch, so that a checkout without it can still test the rest; CI must never be that.
+    missing = [name for name in ("torch", "transformers", "peft", "accelerate", "torchao") if find_spec(name) is None]
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"needs {', '.join(missing)}: pip install 'prefcast[llm,quant]'")
+    assert not missing
 
 
 def test_the_changelog_knows_the_version():

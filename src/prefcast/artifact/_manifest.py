@@ -45,6 +45,7 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model"
 _LIBRARIES: Final = ("lightgbm", "numpy", "polars", "pyarrow", "scikit-learn", "scipy")
+_LLM_LIBRARIES: Final = ("peft", "safetensors", "tokenizers", "torch", "transformers")
 _AGAIN: Final = "Copy the whole folder again from where it was made, or train it again with 'prefcast train'."
 _SHOWN: Final = 5
 
@@ -65,6 +66,10 @@ class KindTree(_Record):
 
     kind: str
     parts: dict[str, KindTree] = {}
+
+    def has(self, kind: str) -> bool:
+        """Whether it is of this kind, or made of one that is."""
+        return self.kind == kind or any(part.has(kind) for part in self.parts.values())
 
 
 class Manifest(_Record):
@@ -111,10 +116,10 @@ class Manifest(_Record):
         return files_digest(self.files)
 
 
-def _libraries() -> dict[str, str]:
+def _libraries(model: KindTree) -> dict[str, str]:
     """Find the versions of the libraries that decide what a model computes."""
     found = {}
-    for name in _LIBRARIES:
+    for name in sorted([*_LIBRARIES, *(_LLM_LIBRARIES if model.has("llm") else ())]):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -122,9 +127,14 @@ def _libraries() -> dict[str, str]:
     return found
 
 
-def versions() -> dict[str, Any]:
-    """Return what the manifest says of where it was made."""
-    return {"format": FORMAT, "prefcast": __version__, "python": platform.python_version(), "libraries": _libraries()}
+def versions(model: KindTree) -> dict[str, Any]:
+    """Return what the manifest says of where a model was made."""
+    return {
+        "format": FORMAT,
+        "prefcast": __version__,
+        "python": platform.python_version(),
+        "libraries": _libraries(model),
+    }
 
 
 def files_digest(files: Mapping[str, FileEntry]) -> str:

@@ -258,9 +258,10 @@ def _write(trained: TrainedModel, folder: Path, extra: Mapping[str, bytes | str]
         with path.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
     record = trained.training
+    kinds = kind_tree(folder / MODEL)
     manifest = Manifest(
-        **versions(),
-        model=kind_tree(folder / MODEL),
+        **versions(kinds),
+        model=kinds,
         swap_symmetric=record.swap_symmetric,
         classes=list(CLASSES),
         recipe=record.recipe,

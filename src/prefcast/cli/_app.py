@@ -18,6 +18,8 @@ from prefcast.cli.check import check
 from prefcast.cli.compare import compare
 from prefcast.cli.demo import demo
 from prefcast.cli.evaluate import evaluate
+from prefcast.cli.import_notebook import import_notebook
+from prefcast.cli.plan import plan
 from prefcast.cli.predict import predict
 from prefcast.cli.recipes import recipes
 from prefcast.cli.simulate import simulate
@@ -59,6 +61,8 @@ app.command("compare")(compare)
 app.command("calibrate")(calibrate)
 app.command("simulate")(simulate)
 app.command("recipes")(recipes)
+app.command("plan")(plan)
+app.command("import-notebook")(import_notebook)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prefcast.cli._engine import Backbone, BatchTokens, Device, Orders, Precision
+
 if TYPE_CHECKING:
     from prefcast.battles import Battles
 
@@ -23,6 +25,11 @@ def compare(
     a: Annotated[_Texts, typer.Option("--a", help="What model A answered.", metavar="TEXT")] = None,
     b: Annotated[_Texts, typer.Option("--b", help="What model B answered.", metavar="TEXT")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    precision: Precision = None,
+    orders: Orders = None,
+    batch_tokens: BatchTokens = None,
+    device: Device = None,
+    backbone: Backbone = None,
 ) -> None:
     """Forecast one pair of answers.
 
@@ -30,7 +37,7 @@ def compare(
     file, or - for standard input; @@ starts a text with an @. For a conversation of several turns, give --prompt,
     --a and --b once for each turn, in order.
     """
-    from prefcast.artifact import load
+    from prefcast.cli._engine import load_model
     from prefcast.errors import ArtifactError
 
     if model is None:
@@ -39,7 +46,9 @@ def compare(
             "prefcast train votes.csv -o model/   then: prefcast compare model/ --prompt ... --a ... --b ..."
         )
     battle = _battle(prompt or [], a or [], b or [])
-    trained = load(model)
+    trained = load_model(
+        model, precision=precision, orders=orders, batch_tokens=batch_tokens, device=device, backbone=backbone
+    )
     p = trained.predict_proba(battle)[0]
     swapped = trained.predict_proba(battle.swap())[0]
     difference = float(abs(swapped[[1, 0, 2]] - p).max())

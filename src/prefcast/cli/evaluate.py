@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from prefcast.cli._engine import Backbone, BatchTokens, Device, Orders, Precision
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,6 +40,11 @@ def evaluate(
         Literal["auto", "json", "plain"],
         typer.Option(help="How texts stand in VOTES: JSON lists of turns, or plain strings of one turn."),
     ] = "auto",
+    precision: Precision = None,
+    orders: Orders = None,
+    batch_tokens: BatchTokens = None,
+    device: Device = None,
+    backbone: Backbone = None,
 ) -> None:
     """Score forecasts against votes.
 
@@ -56,8 +63,9 @@ def evaluate(
     with progress_bar("reading the votes") as progress:
         battles = read_battles(votes, layout=layout)
         progress("forecasting", 0.0)
-        p, warning = _forecast(forecasts, battles)
-        other, other_warning = (None, None) if against is None else _forecast(against, battles)
+        options = {"precision": precision, "orders": orders, "batch_tokens": batch_tokens, "device": device}
+        p, warning = _forecast(forecasts, battles, {**options, "backbone": backbone})
+        other, other_warning = (None, None) if against is None else _forecast(against, battles, {})
         progress("finding groups", 0.0)
         groups = _groups(battles)
         progress("scoring", 0.0)
@@ -84,16 +92,25 @@ def _refuse_json(json: Path | None, inputs: tuple[Path | None, ...]) -> None:
         raise DataError(f"--json {json} is a folder or one of the files to read; give another, such as scores.json.")
 
 
-def _forecast(given: Path, battles: Battles) -> tuple[Float, str | None]:
+def _forecast(given: Path, battles: Battles, options: dict[str, str | int | None]) -> tuple[Float, str | None]:
     """Probabilities of the battles from a model or a file, and a warning if the model was trained on them."""
     from prefcast.evaluation import read_forecasts
 
     if not given.is_dir():
+        _refuse_options(given, options)
         return read_forecasts(given, battles), None
-    from prefcast.artifact import load
+    from prefcast.cli._engine import load_model
 
-    trained = load(given)
+    trained = load_model(given, **options)
     return trained.predict_proba(battles), _trained_on(trained.training, battles, given)
+
+
+def _refuse_options(given: Path, options: dict[str, str | int | None]) -> None:
+    from prefcast.errors import EngineError
+
+    chosen = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if chosen:
+        raise EngineError(f"{', '.join(chosen)}: {given} is a file of forecasts, which no model runs. Leave that out.")
 
 
 def _trained_on(training: Training, battles: Battles, model: Path) -> str | None:

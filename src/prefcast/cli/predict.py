@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from prefcast.cli._engine import Backbone, BatchTokens, Device, Orders, Precision
+
 if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from prefcast.artifact import TrainedModel
     from prefcast.pipeline import PredictReport
 
 __all__ = ["predict"]
@@ -28,47 +33,73 @@ def predict(
     repairs: Annotated[
         Path | None, typer.Option(help="Write which rows were repaired while reading, and how: .csv.")
     ] = None,
+    cuts: Annotated[
+        Path | None, typer.Option(help="Write how many tokens of each text a language model read and cut: .csv.")
+    ] = None,
+    precision: Precision = None,
+    orders: Orders = None,
+    batch_tokens: BatchTokens = None,
+    device: Device = None,
+    backbone: Backbone = None,
 ) -> None:
     """Forecast a file of battles.
 
     Writes a submission: id and the probabilities of A, B and tie, in the order of FILE. The file appears whole or
     not at all: a missing, repeated or invalid row is an error, never a row in the file.
     """
-    from prefcast.artifact import load
     from prefcast.battles import read_submission_ids
+    from prefcast.cli._engine import load_model
     from prefcast.cli._progress import progress_bar
     from prefcast.pipeline import predict_file
 
-    _refuse_repairs(repairs, file, out)
+    _refuse_list("--repairs", repairs, (file, out))
+    _refuse_list("--cuts", cuts, (file, out, repairs))
     expected = None if sample is None else read_submission_ids(sample)
     with progress_bar("loading the model") as progress:
-        trained = load(model)
+        trained = load_model(
+            model, precision=precision, orders=orders, batch_tokens=batch_tokens, device=device, backbone=backbone
+        )
+        if cuts is not None:
+            _refuse_cuts(trained)
         progress("reading the first battles", 0.0)
         report = predict_file(trained, file, out, rows=rows, layout=layout, expected=expected, progress=progress)
     if repairs is not None:
-        _write_repairs(report, repairs)
+        _write_list(report, report.repairs, repairs)
+    if cuts is not None:
+        _write_list(report, report.cuts, cuts)
     _print(report, repairs)
+    _print_engines(report, cuts)
 
 
-def _refuse_repairs(repairs: Path | None, file: str, out: Path) -> None:
-    """Find out before the long work, not after it, that the list of repairs cannot be written."""
+def _refuse_list(option: str, path: Path | None, others: tuple[str | Path | None, ...]) -> None:
+    """Find out before the long work, not after it, that a list cannot be written."""
     from prefcast.errors import DataError
 
-    if repairs is None:
+    if path is None:
         return
-    if repairs.suffix.lower() != ".csv" or repairs.is_dir():
-        raise DataError(f"--repairs writes a .csv; got {repairs}. Give for example --repairs repairs.csv")
-    if repairs.resolve() in (Path(file).resolve(), out.resolve()):
-        raise DataError(f"--repairs {repairs} is also the file to read or to write; give another name.")
+    if path.suffix.lower() != ".csv" or path.is_dir():
+        raise DataError(f"{option} writes a .csv; got {path}. Give for example {option} {option[2:]}.csv")
+    if path.resolve() in {Path(other).resolve() for other in others if other is not None}:
+        raise DataError(f"{option} {path} is also another file to read or to write; give another name.")
 
 
-def _write_repairs(report: PredictReport, path: Path) -> None:
+def _refuse_cuts(trained: TrainedModel) -> None:
+    from prefcast.errors import EngineError
+    from prefcast.models.llm._tree import language_models
+
+    if not language_models(trained.model):
+        raise EngineError(
+            "--cuts: this model has no language model in it, and reads texts whole. Leave the option out."
+        )
+
+
+def _write_list(report: PredictReport, frame: DataFrame, path: Path) -> None:
     from prefcast.errors import DataError
 
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        report.repairs.write_csv(partial)
+        frame.write_csv(partial)
         partial.replace(path)
     except OSError as error:
         raise DataError(f"{report.path} is written, but {path} cannot be ({error}).") from error
@@ -85,3 +116,13 @@ def _print(report: PredictReport, repairs: Path | None) -> None:
     a, b, tie = report.mean
     noun = "row" if report.n == 1 else "rows"
     typer.echo(f"{report.path}: {report.n:,} {noun}; on average A {a:.3f}, B {b:.3f}, tie {tie:.3f}")
+
+
+def _print_engines(report: PredictReport, cuts: Path | None) -> None:
+    """Say how each language model was run, and what it did not read."""
+    from prefcast.models.llm._tokens import cut_summary
+
+    for k, engine in enumerate(report.engines):
+        typer.echo(f"language model: {engine}")
+        said = cut_summary(report.cuts.filter(report.cuts["model"] == k))
+        typer.echo(f"{said} {f'See {cuts}.' if cuts else '--cuts cuts.csv lists them.'}")

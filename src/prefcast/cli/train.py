@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +25,9 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to save the model to.")],
     recipe: Annotated[str, typer.Option(help="Name of a packaged recipe, or path of a .toml file.")] = "cpu",
+    backbone: Annotated[
+        str | None, typer.Option(help="Folder or hub name of a pretrained language model. [default: the recipe's]")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Grouped folds. [default: the recipe's]", min=2)] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice. [default: the recipe's]", min=0)] = None,
     subsample: Annotated[int | None, typer.Option(help="Train on every K-th group only.", metavar="K", min=1)] = None,
@@ -40,32 +44,41 @@ def train(
         Literal["auto", "json", "plain"],
         typer.Option(help="How texts stand in FILE: JSON lists of turns, or plain strings of one turn."),
     ] = "auto",
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Where a language model keeps its checkpoints while it trains. [default: OUT.work]"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that stands there.")] = False,
 ) -> None:
     """Train a model on votes.
 
     Cross-fits the recipe's models on grouped folds, blends and calibrates them by what they forecast for battles they
     never saw, refits them on everything, and saves the model with its scores. Several files are taken as one table.
+    A language model that was killed goes on where it was when the same command is given again.
     """
     import time
 
     from prefcast.artifact import check_target
     from prefcast.cli._progress import progress_bar
-    from prefcast.pipeline import load_recipe, read_files
+    from prefcast.pipeline import check_ready, load_recipe, read_files
     from prefcast.pipeline import train as run
 
     start = time.perf_counter()
     check_target(out, overwrite=overwrite)
-    chosen = load_recipe(recipe)
+    chosen = load_recipe(recipe).with_backbone(backbone)
+    place = out.with_name(f"{out.name}.work") if work is None else work
     with progress_bar("reading") as progress:
+        check_ready(chosen)
         battles = read_files(files, layout=layout, progress=progress)
         progress("finding groups", 0.0)
         model = run(
             battles, chosen, folds=folds, seed=seed, subsample=subsample, fold=fold, full=full,
-            position_effect=position_effect or None, progress=progress,
+            position_effect=position_effect or None, work=place, progress=progress,
         )  # fmt: skip
         progress("saving", 1.0)
         model.save(out, overwrite=overwrite)
+        if work is None:
+            _clear(place)  # its work is done; a folder that the user named is the user's
     from prefcast.cli._show import console, said_of_reading
 
     for line in said_of_reading(battles, model.training.scores["without_votes"]):
@@ -76,6 +89,14 @@ def train(
     typer.echo(f"\n{out} is saved. What to type next:")
     typer.echo(f"  prefcast predict {name} test.csv -o submission.csv")
     typer.echo(f"  prefcast evaluate {name} other-votes.csv")
+
+
+def _clear(work: Path) -> None:
+    """Remove the work of language models, and nothing else that may stand there."""
+    for run in work.glob("llm-*/run.json"):
+        shutil.rmtree(run.parent, ignore_errors=True)
+    if work.is_dir() and not any(work.iterdir()):
+        work.rmdir()
 
 
 def print_training(to: Console, model: TrainedModel, seconds: float) -> None:

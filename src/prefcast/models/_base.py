@@ -124,6 +124,21 @@ class PreferenceModel(ABC):
         """Return an unfitted copy with the same parameters."""
         return type(self)(**self.params())
 
+    @property
+    def swap_symmetric(self) -> bool:
+        """Whether exchanging A and B exchanges their probabilities exactly."""
+        return True
+
+    def parts(self) -> tuple[PreferenceModel, ...]:
+        """Models that it is made of, none for a model of its own."""
+        return ()
+
+    def check_ready(self) -> None:  # noqa: B027  most models need nothing
+        """Refuse, before long work, what it could not be trained without."""
+
+    def close(self) -> None:  # noqa: B027  most models hold nothing
+        """Give back what it holds besides its own parameters, such as the memory of a GPU."""
+
     @abstractmethod
     def params(self) -> dict[str, Any]:
         """Return the parameters that recreate the unfitted model, as JSON values."""
@@ -166,6 +181,7 @@ class PreferenceModel(ABC):
             part, held_out = (None, None) if inputs is None else (inputs.take(train), inputs.take(test))
             model = self.clone().fit(battles.take(train), groups[train], inputs=part)
             oof[test] = model.predict_proba(battles.take(test), inputs=held_out)
+            model.close()
         progress(f"{self.kind}: all battles", n_folds / (n_folds + 1))
         return CrossFit(oof, self.clone().fit(battles, groups, inputs=inputs))
 

@@ -109,6 +109,15 @@ class Blend(PreferenceModel):
         """Return a blend of unfitted members with the same weights."""
         return type(self)([m.clone() for m in self.members], self.weights.tolist())
 
+    @property
+    def swap_symmetric(self) -> bool:
+        """Whether all members are."""
+        return all(m.swap_symmetric for m in self.members)
+
+    def parts(self) -> tuple[PreferenceModel, ...]:
+        """The members."""
+        return self.members
+
     def prepare(self, battles: Battles) -> _Shared:
         """Prepare once for all members that read the same."""
         return _Shared.of(self.members, battles)

@@ -141,6 +141,15 @@ class Calibrated(PreferenceModel):
         """Return the same calibration over an unfitted model."""
         return type(self)(self.model.clone(), self.calibration)
 
+    @property
+    def swap_symmetric(self) -> bool:
+        """Whether the model is, and the calibration favours no position."""
+        return self.calibration.position == 0 and self.model.swap_symmetric
+
+    def parts(self) -> tuple[PreferenceModel, ...]:
+        """The model."""
+        return (self.model,)
+
     def prepare(self, battles: Battles) -> Any:
         """Prepare as the model does."""
         return self.model.prepare(battles)

@@ -18,6 +18,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "linear": ("prefcast.models._linear", "Linear"),
     "gbdt": ("prefcast.models._gbdt", "GBDT"),
     "notebook-gbdt": ("prefcast.models._notebook", "NotebookGBDT"),
+    "llm": ("prefcast.models.llm._llm", "LLM"),
     "blend": ("prefcast.models._blend", "Blend"),
     "calibrated": ("prefcast.models._calibration", "Calibrated"),
 }

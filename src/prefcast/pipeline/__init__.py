@@ -3,10 +3,11 @@
 from prefcast.pipeline._calibrate import LEAST_PROMPTS, Recalibration, calibrate
 from prefcast.pipeline._demo import DEMO_FILES, Demo, Standing, run_demo
 from prefcast.pipeline._files import read_files
+from prefcast.pipeline._import import import_notebook
 from prefcast.pipeline._predict import Forecaster, PredictReport, predict_file
 from prefcast.pipeline._recipe import Member, Recipe, TrainingOptions, load_recipe, recipe_names
 from prefcast.pipeline._seen import seen_prompts
-from prefcast.pipeline._train import train
+from prefcast.pipeline._train import check_ready, train
 
 __all__ = [
     "DEMO_FILES",
@@ -20,6 +21,8 @@ __all__ = [
     "Standing",
     "TrainingOptions",
     "calibrate",
+    "check_ready",
+    "import_notebook",
     "load_recipe",
     "predict_file",
     "read_files",

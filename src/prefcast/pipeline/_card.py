@@ -8,7 +8,7 @@ from typing import Any
 from prefcast.artifact import Training
 from prefcast.pipeline._recipe import Recipe
 
-__all__ = ["calibration_section", "model_card"]
+__all__ = ["calibration_section", "imported_card", "model_card"]
 
 
 def model_card(training: Training, recipe: Recipe) -> str:
@@ -30,7 +30,7 @@ def model_card(training: Training, recipe: Recipe) -> str:
     symmetry = (
         "Exchanging A and B exchanges their probabilities exactly."
         if training.swap_symmetric
-        else "**Not swap-symmetric**: trained with a position effect."
+        else "**Not swap-symmetric**: which answer stands first can change the forecast, by the choice of this recipe."
     )
     parts = [
         f"# prefcast model: {recipe.name}",
@@ -40,13 +40,44 @@ def model_card(training: Training, recipe: Recipe) -> str:
         f"- recipe `{recipe.name}`: {kinds}\n"
         f"- {training.n_battles:,} battles with votes, {training.n_groups:,} independent prompts"
         f"{_left_out(training.scores)}\n"
-        f"- data fingerprint `{training.fingerprint[:16]}`",
+        f"- data fingerprint `{training.fingerprint[:16]}`" + _language_models(training.scores),
         "## Scores on battles it never saw",
         _scores(training.scores),
         "## Not for",
-        "It learned what these voters preferred, not what is true, safe or useful. It reads style before substance, so "
-        "longer and better formatted answers gain. On votes from elsewhere, calibrate it first: "
-        "`prefcast calibrate model/ votes.csv -o calibrated/`.",
+        _NOT_FOR,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_NOT_FOR = (
+    "It learned what these voters preferred, not what is true, safe or useful. It reads style before substance, so "
+    "longer and better formatted answers gain. On votes from elsewhere, calibrate it first: "
+    "`prefcast calibrate model/ votes.csv -o calibrated/`."
+)
+
+
+def imported_card(training: Training, recipe: Recipe) -> str:
+    """Write the card of a model that was trained elsewhere.
+
+    Parameters
+    ----------
+    training, recipe
+        As for `model_card`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    symmetry = "" if training.swap_symmetric else " **Not swap-symmetric**: it reads battles in the order given."
+    parts = [
+        f"# prefcast model: {recipe.name}",
+        f"Forecasts which of two chatbot answers people prefer: probabilities of A, B and tie.{symmetry}",
+        "## Training",
+        f"{recipe.description} What it was trained on, and how well it forecasts, is not known here: score it on votes "
+        "that it never saw with `prefcast evaluate`.\n" + _language_models(training.scores),
+        "## Not for",
+        _NOT_FOR,
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -83,6 +114,15 @@ def calibration_section(record: Mapping[str, Any]) -> str:
         f"- votes fingerprint `{record['fingerprint'][:16]}`",
     ]
     return "\n" + "\n\n".join(parts) + "\n"
+
+
+def _language_models(scores: Mapping[str, Any]) -> str:
+    said = ""
+    for llm in scores.get("language_models", ()):
+        cut = llm["cut_in_training"].get("said", "")
+        said += f"\n- language model `{llm['backbone']}`, template `{llm['template']}`, at most "
+        said += f"{llm['max_tokens']:,} tokens, orders `{llm['orders']}`. {cut}"
+    return said
 
 
 def _left_out(scores: Mapping[str, Any]) -> str:

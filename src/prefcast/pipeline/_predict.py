@@ -14,6 +14,7 @@ from prefcast.battles import Battles, SubmissionWriter, iter_battles, read_battl
 from prefcast.battles._parse import Texts
 from prefcast.errors import DataError
 from prefcast.models._base import Float, Progress, no_progress
+from prefcast.pipeline._cuts import Cuts
 
 __all__ = ["Forecaster", "PredictReport", "predict_file"]
 
@@ -42,12 +43,19 @@ class PredictReport:
         Mean probabilities of A, B and tie.
     repairs
         What reading changed, row by row, in the columns of `Battles.repairs`.
+    cuts
+        What each language model cut, row by row: its place among them as ``model`` and the columns of its
+        `TokenizedBattles.cut`. Empty without one.
+    engines
+        How each language model was run, and why.
     """
 
     path: Path
     n: int
     mean: tuple[float, float, float]
     repairs: pl.DataFrame
+    cuts: pl.DataFrame
+    engines: tuple[str, ...] = ()
 
     @property
     def n_repaired(self) -> int:
@@ -123,14 +131,18 @@ def predict_file(
     if isinstance(source, str | Path) and Path(source).resolve() == Path(out).resolve():
         raise DataError(f"{out} is the file to read; write the forecasts to another, for example -o submission.csv")
     share = _Share(source)
-    repairs = []
+    repairs, done = [], 0.0
+    cuts = Cuts(model)
     with SubmissionWriter(out, expected=expected) as writer:
         for part in _parts(source, rows, layout):
+            cuts.watch(progress, writer.n, done)
             writer.write(part.ids, np.asarray(model.predict_proba(part), dtype=np.float64))
             repairs.append(part.repairs)
-            progress(f"{writer.n:,} battles forecast", share.after(part))
+            cuts.collect()
+            done = share.after(part)
+            progress(f"{writer.n:,} battles forecast", done)
     a, b, tie = writer.mean.tolist()
-    return PredictReport(writer.path, writer.n, (a, b, tie), pl.concat(repairs))
+    return PredictReport(writer.path, writer.n, (a, b, tie), pl.concat(repairs), cuts.frame(), cuts.engines())
 
 
 def _parts(source: Any, rows: int, layout: Texts) -> Iterator[Battles]:

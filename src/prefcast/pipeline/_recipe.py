@@ -111,6 +111,34 @@ class Recipe(_Strict):
         given = self.training.model_dump() | {k: v for k, v in changes.items() if v is not None}
         return self.model_copy(update={"training": _validate(TrainingOptions, given, "the training options")})
 
+    def with_backbone(self, backbone: str | None) -> Recipe:
+        """Replace the backbone of every language model.
+
+        Parameters
+        ----------
+        backbone
+            Folder or hub name; None changes nothing.
+
+        Returns
+        -------
+        Recipe
+            The changed recipe.
+
+        Raises
+        ------
+        RecipeError
+            A backbone was given, and the recipe has no language model.
+        """
+        if backbone is None:
+            return self
+        if all(member.kind != "llm" for member in self.members):
+            raise RecipeError(f"the recipe {self.name} has no language model, so --backbone {backbone} does nothing.")
+        members = tuple(
+            Member(**{"kind": m.kind, **(m.model_extra or {})} | ({"backbone": backbone} if m.kind == "llm" else {}))
+            for m in self.members
+        )
+        return self.model_copy(update={"members": members})
+
     def to_toml(self) -> str:
         """Write the recipe as TOML, every value spelled out."""
         lines = [f"name = {_toml(self.name)}", f"description = {_toml(self.description)}", "", "[training]"]
@@ -118,7 +146,10 @@ class Recipe(_Strict):
         for member in self.members:
             lines += ["", "[[members]]", f"kind = {_toml(member.kind)}"]
             built = member.build(self.training.seed).params()
-            lines += [f"{k} = {_toml(v)}" for k, v in built.items() if v is not None]
+            lines += [f"{k} = {_toml(v)}" for k, v in built.items() if v is not None and not isinstance(v, dict)]
+            for name, table in built.items():
+                if isinstance(table, dict):
+                    lines += ["", f"[members.{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
         return "\n".join(lines) + "\n"
 
 

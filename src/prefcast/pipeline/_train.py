@@ -17,11 +17,12 @@ from prefcast.evaluation import PairedInterval, evaluate, mean_interval, paired_
 from prefcast.models import Blend, Calibrated, Calibration, PreferenceModel, blend_weights, fit_calibration, log_pool
 from prefcast.models._base import CrossFit, Float, Int, Progress, no_progress
 from prefcast.models.features import contrast_features
+from prefcast.models.llm._tree import language_models
 from prefcast.pipeline._card import model_card
 from prefcast.pipeline._recipe import Recipe, TrainingOptions, load_recipe
 from prefcast.pipeline._seen import prompt_keys
 
-__all__ = ["train"]
+__all__ = ["check_ready", "train"]
 
 LEAST_GROUPS_TO_CALIBRATE = 50
 """With fewer independent prompts a calibration is noise."""
@@ -37,6 +38,7 @@ def train(
     fold: int | None = None,
     full: bool = False,
     position_effect: bool | None = None,
+    work: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> TrainedModel:
     """Train a preference model: cross-fitted, blended, calibrated.
@@ -55,6 +57,9 @@ def train(
         Skip the cross-fit: train on everything at once, with equal blend weights, no calibration and no scores.
     position_effect
         Instead of the recipe's own.
+    work
+        Folder where language models keep their checkpoints: the same training, killed and started again with the same
+        folder, goes on where it was. Without it a kill loses what was trained.
     progress
         Told how far it is.
 
@@ -69,14 +74,20 @@ def train(
         Too few battles with votes or too few independent prompts, or no such fold.
     RecipeError
         The recipe is not valid, or its options do not go together.
+    EngineError
+        A language model lacks a package or its backbone.
     """
     recipe = load_recipe(recipe).with_training(
         folds=folds, seed=seed, subsample=subsample, position_effect=position_effect
     )
     options = recipe.training
     _refuse_options(options, fold, full)
-    data = _Data.of(battles, options.subsample)
+    check_ready(recipe)
     members = [m.build(options.seed) for m in recipe.members]
+    data = _Data.of(battles, options.subsample)
+    if work is not None:
+        for llm in language_models(*members):
+            llm.work = Path(work)
     if full:
         return _record(recipe, data, _fit_all(members, data, progress), None)
     if data.n_groups < options.folds:
@@ -90,6 +101,23 @@ def train(
         return _one_fold(recipe, data, members, assigned, fold, progress)
     fits = _cross_fit(members, data, assigned, progress)
     return _assemble(recipe, data, fits, assigned)
+
+
+def check_ready(recipe: Recipe) -> None:
+    """Refuse, before long work, what a recipe could not be trained without: a package, a backbone.
+
+    Parameters
+    ----------
+    recipe
+        What to train. A backbone that it names by hub name is fetched now if it is not on this machine.
+
+    Raises
+    ------
+    EngineError
+        Says what to install or where to get the backbone.
+    """
+    for member in recipe.members:
+        member.build(recipe.training.seed).check_ready()
 
 
 def _refuse_options(options: TrainingOptions, fold: int | None, full: bool) -> None:
@@ -307,10 +335,16 @@ def _record(
         fingerprint=data.battles.fingerprint(),
         n_battles=len(data.battles),
         n_groups=data.n_groups,
-        swap_symmetric=not recipe.training.position_effect,
+        swap_symmetric=model.swap_symmetric and not recipe.training.position_effect,
         features={f.name: {"label": f.label, "family": f.family} for f in contrast_features()},
-        scores={"without_votes": data.without_votes} | (scores or {}),
+        scores={"without_votes": data.without_votes} | _language_models(model) | (scores or {}),
         folds=kept,
         oof=pl.DataFrame() if oof is None else oof,
     )
     return TrainedModel(model, Training(**{**vars(training), "card": model_card(training, recipe)}))
+
+
+def _language_models(model: PreferenceModel) -> dict[str, Any]:
+    """What of the language models in a model is worth a record: backbone, orders, how they were run, what was cut."""
+    found = [llm.record() for llm in language_models(model)]
+    return {"language_models": found} if found else {}

@@ -9,9 +9,7 @@ import torch
 from pairs import random_pairs
 
 from prefcast.errors import EngineError
-from prefcast.models.llm._batches import pack
 from prefcast.models.llm._engine import Engine
-from prefcast.models.llm._forward import class_logits, packed_attention
 from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._sequences import Sequences
 
@@ -93,16 +91,6 @@ def test_sharing_computes_fewer_tokens_and_each_sequence_once():
     different = {whole[k].tobytes() for k in range(24)}
     assert sum(seen) < sum(map(len, different)) // 4  # bytes of int32 to tokens
     assert len(different) == 24 - 3  # twice the same answer is one sequence, and the repeat is two that were there
-
-
-def test_filling_up_a_pack_changes_nothing():
-    sequences = random_pairs(6).given
-    model = tiny.tiny_classifier("mistral")
-    with torch.inference_mode(), packed_attention(model):
-        plain = class_logits(model, pack(sequences, range(6), share=True))
-        filled = class_logits(model, pack(sequences, range(6), share=True, tokens=700, segments=16, longest=256))
-    assert filled.shape == (16, 3)
-    assert (plain - filled[:6]).abs().max() < CLOSE
 
 
 def test_running_out_of_memory_halves_the_batch_and_goes_on():

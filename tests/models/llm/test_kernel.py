@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-
-os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel's module is imported; nothing else here uses Triton
 
 import pytest
 import torch

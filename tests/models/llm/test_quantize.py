@@ -33,7 +33,7 @@ def test_fewer_bits_change_little_and_spare_the_head(precision):
     assert model.score.weight.dtype == torch.float32
     found = logits(model)
     gap = np.abs(found - exact).max() / np.abs(exact).max()
-    assert 1e-6 < gap < (0.5 if precision == "bnb-nf4" else 0.1)
+    assert 1e-6 < gap < (0.8 if precision == "bnb-nf4" else 0.1)
 
 
 def test_float8_needs_a_gpu_that_has_it():

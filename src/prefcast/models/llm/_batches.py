@@ -13,7 +13,7 @@ from prefcast.models.llm._sequences import Sequences
 
 __all__ = ["TILE", "Batch", "PackedBatch", "PaddedBatch", "pack", "pad"]
 
-TILE = 128
+TILE = 64
 """Queries that one block of the attention kernel takes."""
 
 _Rows = npt.NDArray[np.int64] | Sequence[int]
@@ -38,7 +38,7 @@ class PackedBatch:
         Where each sequence's own tokens start, how many there are, how many keys it borrows and where those start,
         (s, 4) int32.
     tiles
-        Every block of `TILE` queries: its sequence and first query, the most keys first, (b, 2) int32; -1 is no block.
+        Every block of `TILE` queries: its sequence and first query, the most keys first, (b, 2) int32.
     first, last
         Where each sequence's first and last token stands, (n,).
     longest_query, longest_key
@@ -120,9 +120,6 @@ def pack(
     rows: _Rows,
     *,
     share: bool = False,
-    tokens: int | None = None,
-    segments: int | None = None,
-    longest: int | None = None,
     device: str | torch.device = "cpu",
 ) -> PackedBatch:
     """Lay sequences end to end.
@@ -135,11 +132,6 @@ def pack(
         Which of them, (n,).
     share
         Compute leading tokens that consecutive rows have in common only once. For causal attention only.
-    tokens, segments
-        Fill up to this many tokens, and the bookkeeping to this many sequences, so that shapes repeat and a compiled
-        model is compiled once. Only the first n logits mean something then.
-    longest
-        Bound of all lengths to tell the kernel, instead of the longest here; also so that shapes repeat.
     device
         Where the tensors go.
 
@@ -151,35 +143,19 @@ def pack(
     layout = _Layout()
     for r in rows:
         layout.add(sequences[int(r)], int(sequences.prefix[int(r)]) if share else 0)
-    n = len(layout.last)
-    if tokens is not None and tokens > layout.size:
-        layout.add(np.zeros(tokens - layout.size, np.int32), 0)
-    first, last, queries, keys = layout.first[:n], layout.last[:n], layout.queries, layout.keys
-    if segments is not None and segments > len(queries):
-        # Sequences of no tokens: the kernel passes over them.
-        queries, keys = queries + [0] * (segments - len(queries)), keys + [0] * (segments - len(keys))
-        first, last = first + [0] * (segments - n), last + [0] * (segments - n)
-    blocks = _tiles(np.array(layout.queries), np.array(layout.keys))
-    if tokens is not None and segments is not None:
-        most = -(-max(tokens, layout.size) // TILE) + segments  # each sequence has at most one block that is not full
-        blocks = np.concatenate([blocks, np.full((most - len(blocks), 2), -1, np.int32)])
-    table = np.array(layout.segments, np.int32)
-    if segments is not None and segments > len(table):
-        table = np.concatenate([table, np.zeros((segments - len(table), 4), np.int32)])
     shared = any(row[2] for row in layout.segments)
-    bound = max(max(keys), longest or 0)
     return PackedBatch(
         ids=_to(np.concatenate(layout.ids).astype(np.int64)[None], device),
         positions=_to(np.concatenate(layout.positions)[None], device),
-        queries=_to(_cumulative(queries), device),
-        keys=_to(_cumulative(keys), device),
+        queries=_to(_cumulative(layout.queries), device),
+        keys=_to(_cumulative(layout.keys), device),
         key_rows=_to(np.concatenate(layout.key_rows), device) if shared else None,
-        segments=_to(table, device),
-        tiles=_to(blocks, device),
-        first=_to(np.array(first, np.int64), device),
-        last=_to(np.array(last, np.int64), device),
-        longest_query=max(max(queries), longest or 0),
-        longest_key=bound,
+        segments=_to(np.array(layout.segments, np.int32), device),
+        tiles=_to(_tiles(np.array(layout.queries), np.array(layout.keys)), device),
+        first=_to(np.array(layout.first, np.int64), device),
+        last=_to(np.array(layout.last, np.int64), device),
+        longest_query=max(layout.queries),
+        longest_key=max(layout.keys),
     )
 
 

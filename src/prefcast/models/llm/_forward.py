@@ -109,16 +109,19 @@ def class_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 def _read(states: torch.Tensor, batch: Batch, where: str) -> torch.Tensor:
     """Take one state of each sequence, (n, hidden)."""
-    packed = isinstance(batch, PackedBatch)
     if where == "mean":
-        if not packed:
+        if not isinstance(batch, PackedBatch):
             mask = batch.mask[..., None].to(states.dtype)
             return (states * mask).sum(1) / mask.sum(1)
         return torch.stack(
             [states[0, a : b + 1].mean(0) for a, b in zip(batch.first.tolist(), batch.last.tolist(), strict=True)]
         )
     at = batch.first if where == "first" else batch.last
-    return states[0].index_select(0, at) if packed else states[torch.arange(len(at), device=at.device), at]
+    return (
+        states[0].index_select(0, at)
+        if isinstance(batch, PackedBatch)
+        else states[torch.arange(len(at), device=at.device), at]
+    )
 
 
 def _head(core: Any, states: torch.Tensor) -> torch.Tensor:

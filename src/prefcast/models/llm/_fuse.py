@@ -50,6 +50,7 @@ def fuse_(backbone: Any) -> Any:
     for layer in getattr(backbone, "layers", []):
         mlp = getattr(layer, "mlp", None)
         parts = [getattr(mlp, name, None) for name in ("gate_proj", "up_proj")]
-        if all(type(p) is torch.nn.Linear and p.bias is None for p in parts) and hasattr(mlp, "act_fn"):
+        plain = all(type(p) is torch.nn.Linear and getattr(p, "bias", None) is None for p in parts)
+        if plain and hasattr(mlp, "act_fn"):
             layer.mlp = GatedMLP(mlp)
     return backbone

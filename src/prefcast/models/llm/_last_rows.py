@@ -1,7 +1,7 @@
 """The last layer of a decoder, computed only where it is read.
 
-Nothing after the last attention mixes tokens, so its output projection and the feed-forward block are needed only for the
-token that is read out of each sequence: one layer in all saves nearly its whole cost.
+Nothing after the last attention mixes tokens, so its output projection and the feed-forward block are needed only for
+the token that is read out of each sequence: that saves nearly the whole cost of one layer.
 """
 
 from __future__ import annotations

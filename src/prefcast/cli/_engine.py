@@ -1,0 +1,42 @@
+"""Options of every command that runs a model: how a language model in it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from prefcast.artifact import TrainedModel
+
+__all__ = ["Backbone", "BatchTokens", "Device", "Orders", "Precision", "load_model"]
+
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16", "int8", "float8", "bnb-int8", "bnb-nf4"] | None,
+    typer.Option(help="Of a language model's weights. [default: the model's, else what the device does best]"),
+]
+Orders = Annotated[
+    Literal["both", "canonical", "given"] | None,
+    typer.Option(
+        help="Read a battle in both orders, in one that the texts decide, or as given, which is NOT swap-symmetric. "
+        "[default: the model's]"
+    ),
+]
+BatchTokens = Annotated[
+    int | None, typer.Option(min=1, help="Most tokens in a batch of a language model. [default: by the free memory]")
+]
+Device = Annotated[str | None, typer.Option(help="For a language model: cpu, cuda, cuda:1. [default: a GPU if any]")]
+Backbone = Annotated[
+    str | None, typer.Option(help="Where the backbone of a language model is now, if not where it was in training.")
+]
+
+
+def load_model(folder: Path, **options: str | int | None) -> TrainedModel:
+    """Load a trained model, its language models set to run as asked; see `use_engine`."""
+    from prefcast.artifact import load
+    from prefcast.models.llm._tree import use_engine
+
+    trained = load(folder)
+    use_engine(trained.model, options)
+    return trained
