@@ -236,12 +236,13 @@ def sustained(n=8192, seconds=2.5):
 
 def agreement(peers, args):
     """The packed kernel against transformers' own padded path, same weights: how far apart the logits are."""
-    model = fresh(peers, torch.bfloat16 if torch.cuda.is_available() else torch.float32)
+    precision = "bf16" if torch.cuda.is_available() else "fp32"
+    model = fresh(peers, torch.bfloat16 if precision == "bf16" else torch.float32)
     lists = peers.token_pairs(24)
     pairs = Pairs([len(t) for t in lists], peers.GEOMETRY["vocab_size"] - 256)
-    padded = Engine(model, EngineOptions(path="padded", batch_tokens=8192)).both(pairs)
-    packed = Engine(model, EngineOptions(path="packed", batch_tokens=8192)).both(pairs)
-    again = Engine(model, EngineOptions(path="padded", batch_tokens=2048)).both(pairs)
+    padded = Engine(model, EngineOptions(path="padded", batch_tokens=8192), precision=precision).both(pairs)
+    packed = Engine(model, EngineOptions(path="packed", batch_tokens=8192), precision=precision).both(pairs)
+    again = Engine(model, EngineOptions(path="padded", batch_tokens=2048), precision=precision).both(pairs)
     for name, other in (("packed", packed), ("padded in other batches", again)):
         gap = max(float(np.abs(a - b).max()) for a, b in zip(padded, other, strict=True))
         say(name=f"{name} against padded", largest_dp=gap, spread=float(np.ptp(padded[0], axis=0).max()))

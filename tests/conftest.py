@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("TRITON_INTERPRET", "1")  # read when a kernel is first imported: kernels run without a GPU
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

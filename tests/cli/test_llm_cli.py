@@ -73,6 +73,18 @@ def test_predict_says_how_it_ran_and_what_it_cut(place, tmp_path):
     assert "language model" not in quiet.stdout
 
 
+def test_every_command_says_what_was_not_read(place, tmp_path):
+    long = "word " * 200
+    compared = run("compare", place / "model", "--prompt", long, "--a", long, "--b", "No.", "--json")
+    assert json.loads(compared.stdout)
+    assert "did not read all: 1 of 1 battles cut" in compared.stderr
+    short = run("compare", place / "model", "--prompt", "Hi", "--a", "Yes", "--b", "No.")
+    assert "did not read" not in short.output
+    assert "battles cut" in run("evaluate", place / "model", place / "votes.csv", "--bootstrap", 0).stderr
+    trained = run("train", place / "votes.csv", "-o", tmp_path / "m", "--recipe", "tiny", "--full")
+    assert "Language model tiny:llama: 24 of 24 battles cut" in " ".join(trained.stdout.split())
+
+
 def test_engine_options_reach_the_model(place, tmp_path):
     result = run(
         "predict", place / "model", place / "votes.csv", "-o", tmp_path / "s.csv",

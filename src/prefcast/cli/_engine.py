@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from prefcast.artifact import TrainedModel
 
-__all__ = ["Backbone", "BatchTokens", "Device", "Orders", "Precision", "load_model"]
+__all__ = ["Backbone", "BatchTokens", "Device", "Orders", "Precision", "load_model", "said_of_cuts"]
 
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16", "int8", "float8", "bnb-int8", "bnb-nf4"] | None,
@@ -40,3 +40,12 @@ def load_model(folder: Path, **options: str | int | None) -> TrainedModel:
     trained = load(folder)
     use_engine(trained.model, options)
     return trained
+
+
+def said_of_cuts(trained: TrainedModel) -> list[str]:
+    """Say what the language models in a model did not read of the battles last forecast; nothing if they read all."""
+    from prefcast.models.llm._tokens import cut_summary
+    from prefcast.models.llm._tree import language_models
+
+    said = [(cut_summary(llm.cut), llm.cut.height) for llm in language_models(trained.model) if llm.cut is not None]
+    return [f"The language model did not read all: {line}" for line, n in said if line != f"None of {n:,} battles cut."]

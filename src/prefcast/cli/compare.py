@@ -37,7 +37,7 @@ def compare(
     file, or - for standard input; @@ starts a text with an @. For a conversation of several turns, give --prompt,
     --a and --b once for each turn, in order.
     """
-    from prefcast.cli._engine import load_model
+    from prefcast.cli._engine import load_model, said_of_cuts
     from prefcast.errors import ArtifactError
 
     if model is None:
@@ -50,6 +50,8 @@ def compare(
         model, precision=precision, orders=orders, batch_tokens=batch_tokens, device=device, backbone=backbone
     )
     p = trained.predict_proba(battle)[0]
+    for line in said_of_cuts(trained):
+        typer.echo(line, err=True)
     swapped = trained.predict_proba(battle.swap())[0]
     difference = float(abs(swapped[[1, 0, 2]] - p).max())
     if as_json:

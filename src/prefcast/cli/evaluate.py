@@ -64,14 +64,14 @@ def evaluate(
         battles = read_battles(votes, layout=layout)
         progress("forecasting", 0.0)
         options = {"precision": precision, "orders": orders, "batch_tokens": batch_tokens, "device": device}
-        p, warning = _forecast(forecasts, battles, {**options, "backbone": backbone})
-        other, other_warning = (None, None) if against is None else _forecast(against, battles, {})
+        p, warned = _forecast(forecasts, battles, {**options, "backbone": backbone})
+        other, other_warned = (None, list[str]()) if against is None else _forecast(against, battles, {})
         progress("finding groups", 0.0)
         groups = _groups(battles)
         progress("scoring", 0.0)
         evaluation = score(p, battles, groups, times=bootstrap, seed=seed)
         comparison = None if other is None else compare_forecasts(p, other, battles, groups, times=bootstrap, seed=seed)
-    warnings = [w for w in (_repaired(battles, votes), warning, other_warning) if w]
+    warnings = [*_repaired(battles, votes), *warned, *other_warned]
     if json is not None:
         _write(json, evaluation, comparison, warnings)
     for line in warnings:
@@ -92,17 +92,18 @@ def _refuse_json(json: Path | None, inputs: tuple[Path | None, ...]) -> None:
         raise DataError(f"--json {json} is a folder or one of the files to read; give another, such as scores.json.")
 
 
-def _forecast(given: Path, battles: Battles, options: dict[str, str | int | None]) -> tuple[Float, str | None]:
-    """Probabilities of the battles from a model or a file, and a warning if the model was trained on them."""
+def _forecast(given: Path, battles: Battles, options: dict[str, str | int | None]) -> tuple[Float, list[str]]:
+    """Probabilities of the battles from a model or a file, and warnings: trained on them, did not read them whole."""
     from prefcast.evaluation import read_forecasts
 
     if not given.is_dir():
         _refuse_options(given, options)
-        return read_forecasts(given, battles), None
-    from prefcast.cli._engine import load_model
+        return read_forecasts(given, battles), []
+    from prefcast.cli._engine import load_model, said_of_cuts
 
     trained = load_model(given, **options)
-    return trained.predict_proba(battles), _trained_on(trained.training, battles, given)
+    p = trained.predict_proba(battles)
+    return p, [*_trained_on(trained.training, battles, given), *said_of_cuts(trained)]
 
 
 def _refuse_options(given: Path, options: dict[str, str | int | None]) -> None:
@@ -113,22 +114,22 @@ def _refuse_options(given: Path, options: dict[str, str | int | None]) -> None:
         raise EngineError(f"{', '.join(chosen)}: {given} is a file of forecasts, which no model runs. Leave that out.")
 
 
-def _trained_on(training: Training, battles: Battles, model: Path) -> str | None:
+def _trained_on(training: Training, battles: Battles, model: Path) -> list[str]:
     from prefcast.pipeline import seen_prompts
 
     voted = battles.take(battles.has_votes)
     n = int(seen_prompts(training, voted).sum())
     if not n:
-        return None
-    return (
+        return []
+    return [
         f"{model} was trained or calibrated on the prompts of {n:,} of these {len(voted):,} battles, so its scores "
         "here flatter it. Its out-of-fold scores, in its model card, are the honest ones."
-    )
+    ]
 
 
-def _repaired(battles: Battles, votes: str) -> str | None:
+def _repaired(battles: Battles, votes: str) -> list[str]:
     rows = battles.repairs["row"].n_unique()
-    return f"{rows:,} rows of {votes} were repaired while reading; 'prefcast check' lists them." if rows else None
+    return [f"{rows:,} rows of {votes} were repaired while reading; 'prefcast check' lists them."] if rows else []
 
 
 def _groups(battles: Battles) -> Index | None:

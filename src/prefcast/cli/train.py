@@ -109,6 +109,8 @@ def print_training(to: Console, model: TrainedModel, seconds: float) -> None:
         f"Trained {training.recipe} on {training.n_battles:,} battles with {training.n_groups:,} independent prompts "
         f"in {seconds:.0f} s."
     )
+    for llm in scores.get("language_models", ()):
+        to.print(f"Language model {llm['backbone']}: {llm['cut_in_training'].get('said', '')}")
     if "out_of_fold" not in scores:
         to.print("Trained on everything at once: there are no scores. Score it on other votes.")
         return

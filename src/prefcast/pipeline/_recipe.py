@@ -212,7 +212,10 @@ def _validate(kind: type[_T], values: Any, what: str) -> _T:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
         first = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise RecipeError(f"{what} is not valid: {first}. Known keys: {', '.join(kind.model_fields)}.") from error
+        known = f"Known keys: {', '.join(kind.model_fields)}."
+        if kind is Recipe and any(e["loc"][:1] == ("training",) for e in error.errors()):
+            known += f" Those of training: {', '.join(TrainingOptions.model_fields)}."
+        raise RecipeError(f"{what} is not valid: {first}. {known}") from error
 
 
 def _toml(value: Any) -> str:

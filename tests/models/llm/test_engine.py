@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny
@@ -9,8 +12,12 @@ import torch
 from pairs import random_pairs
 
 from prefcast.errors import EngineError
-from prefcast.models.llm._engine import Engine
+from prefcast.models.llm import _attention as attention
+from prefcast.models.llm._batches import pack, pad
+from prefcast.models.llm._engine import Engine, choose_path
+from prefcast.models.llm._forward import class_logits
 from prefcast.models.llm._options import EngineOptions
+from prefcast.models.llm._positions import stretched_from
 from prefcast.models.llm._sequences import Sequences
 
 CLOSE = 1e-5
@@ -108,6 +115,95 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on():
     assert np.abs(run.probabilities(pairs) - expected).max() < CLOSE
     assert run.batch_tokens == 200
     assert "memory ran out" in str(run.path)
+
+
+def test_a_failed_batch_is_let_go_before_the_next_is_tried(monkeypatch):
+    run = engine("llama", path="packed", batch_tokens=800)
+    forward, handled = run._forward, []
+    run._forward = lambda batch: raise_no() if batch.ids.numel() > 250 else forward(batch)
+    # While an exception is handled, its traceback keeps every tensor of the failed batch.
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: handled.append(sys.exc_info()[0]))
+    run.probabilities(random_pairs(10))
+    assert handled == [None, None]
+
+
+def raise_no():
+    raise torch.OutOfMemoryError("no")
+
+
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+
+
+@pytest.mark.parametrize("path", ["padded", "packed"])
+def test_a_long_sequence_does_not_change_how_short_ones_are_read(path):
+    rng = np.random.default_rng(0)
+    sequences = Sequences.of([rng.integers(8, 264, n) for n in (20, 60, 40, 41, 30)])
+
+    def fresh():
+        model = tiny.tiny_classifier("phi3", rope_parameters=LONGROPE, original_max_position_embeddings=40)
+        return Engine(model, EngineOptions(path=path))
+
+    assert stretched_from(fresh().model.config) == 40
+    alone = np.concatenate([fresh().logits(sequences.take(np.array([k]))) for k in range(5)])
+    assert np.abs(fresh().logits(sequences) - alone).max() < CLOSE
+
+
+@pytest.mark.parametrize("architecture", ["bert", "llama", "modernbert"])
+def test_a_sequence_that_the_model_has_no_positions_for_is_refused(architecture):
+    sequences = Sequences.of([[1] * 40, [1] * 41])
+    run = Engine(tiny.tiny_classifier(architecture, max_position_embeddings=40))
+    assert run.logits(sequences.take(np.array([0]))).shape == (1, 3)
+    with pytest.raises(EngineError, match=r"41 tokens.*set max_tokens = 40"):
+        run.logits(sequences)
+
+
+def test_relative_positions_have_no_end():
+    run = Engine(tiny.tiny_classifier("deberta-v2", max_position_embeddings=40))
+    assert np.isfinite(run.logits(Sequences.of([[5] * 60]))).all()
+
+
+def test_the_mean_of_many_states_is_taken_in_float32():
+    class Half(torch.nn.Module):
+        def forward(self, input_ids, **_):
+            return SimpleNamespace(last_hidden_state=torch.full((*input_ids.shape, 32), 500.0, dtype=torch.float16))
+
+    model = tiny.tiny_classifier("modernbert", classifier_pooling="mean")
+    model.model = Half()
+    sequences = Sequences.of([[5] * 300, [5] * 2])
+    with torch.no_grad():
+        found = [class_logits(model, b) for b in (pack(sequences, [0, 1]), pad(sequences, [0, 1], pad_id=0))]
+    for logits in found:
+        assert logits.isfinite().all()
+        assert torch.allclose(logits[0], logits[1])  # the mean of the same states, however many
+
+
+def test_the_training_kernel_gets_one_type():
+    # Under autocast rotary positions turn queries and keys back into float32; the kernel takes 16 bits only.
+    batch, seen = pack(Sequences.of([[1, 2, 3], [4, 5]]), [0, 1]), []
+
+    def kernel(q, k, v, *_, **__):
+        seen.extend([q.dtype, k.dtype, v.dtype])
+        return q
+
+    q, k, v = torch.randn(1, 4, 5, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 8).bfloat16()
+    arguments = attention.attention_arguments(attention.VARLEN, batch)
+    attention._varlen(kernel, torch.nn.Identity(), q, k, v, None, **arguments)
+    assert seen == [torch.bfloat16] * 3
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "said"), [((9, 0), "fp32", "float32 was asked for"), ((7, 5), "fp16", "Ampere")]
+)
+def test_packed_batches_that_a_gpu_cannot_have_are_refused(monkeypatch, capability, precision, said):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "T4")
+    weight = SimpleNamespace(device=torch.device("cuda"))
+    model = SimpleNamespace(
+        parameters=lambda: iter([weight]), _supports_attention_backend=True, config=SimpleNamespace()
+    )
+    with pytest.raises(EngineError, match=f"{said}.*--path padded"):
+        choose_path(model, EngineOptions(path="packed"), precision)
+    assert not choose_path(model, EngineOptions(path="padded"), precision).packed
 
 
 def test_a_sequence_that_never_fits_is_an_error_that_says_what_to_do():

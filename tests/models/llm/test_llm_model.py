@@ -266,6 +266,23 @@ def test_the_backbone_is_looked_for_before_anything_else():
     assert load_recipe("linear").with_backbone(None) == load_recipe("linear")
 
 
+@pytest.mark.parametrize(("architecture", "window"), [("bert", 512), ("phi3", 40)])
+def test_a_window_longer_than_the_backbone_can_read_is_refused(architecture, window, tmp_path):
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, **factors}
+    more = {"rope_parameters": rope, "original_max_position_embeddings": window} if architecture == "phi3" else {}
+    base = save_backbone(tmp_path / "base", architecture, **more)
+    LLM(base, max_tokens=window).check_ready()
+    with pytest.raises(RecipeError, match=f"max_tokens is {window + 1} tokens.*set max_tokens = {window} or less"):
+        LLM(base, max_tokens=window + 1).check_ready()
+
+
+def test_several_processes_need_a_work_folder_to_share(battles, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(EngineError, match=r"share one work folder.*model\.work"):
+        LLM("tiny:llama", max_tokens=224, training=QUICK).fit(battles)
+
+
 LLM_RECIPES = [name for name in recipe_names() if any(m.kind == "llm" for m in load_recipe(name).members)]
 
 
@@ -324,10 +341,19 @@ def test_the_device_and_the_precision_are_chosen(monkeypatch):
     assert choose_device("auto") == "cpu"
     with pytest.raises(EngineError, match="sees no GPU"):
         choose_device("cuda:1")
+    for wrong in ("gpu", "cuda:x", "mps"):
+        with pytest.raises(EngineError, match=f"no device '{wrong}'; choose cpu, cuda"):
+            choose_device(wrong)
     assert choose_precision("auto", "cpu") == "fp32"
     assert choose_precision("int8", "cpu") == "int8"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == "cuda:0"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert choose_device("auto") == "cuda:3"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == "cuda:1"
+    with pytest.raises(EngineError, match="cuda:0 to cuda:1"):
+        choose_device("cuda:2")
     for capability, precision in (((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
         assert choose_precision("auto", "cuda:0") == precision

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaForSequenceClassification
 
 import prefcast
 from prefcast.battles import Battles, simulate
-from prefcast.errors import ArtifactError, EngineError
+from prefcast.errors import ArtifactError, EngineError, RecipeError
 from prefcast.models.llm._notebook_import import notebook_llm
 from prefcast.models.llm._quiet import quiet
 from prefcast.pipeline import import_notebook
@@ -232,6 +232,18 @@ def test_a_file_that_holds_code_or_no_tensors_is_refused(reference, load, write,
 def test_safetensors_are_read_too(reference, load, tmp_path):
     save_file({k: v.contiguous() for k, v in bare(reference).items()}, tmp_path / "weights.safetensors")
     load(tmp_path / "weights.safetensors")
+
+
+def test_a_window_longer_than_the_backbone_reads_is_refused(load, reference):
+    with pytest.raises(RecipeError, match="positions for 512: set max_tokens = 512"):
+        load(trained_part(reference), max_tokens=513)
+
+
+def test_torchs_advice_to_run_code_is_not_passed_on(load, tmp_path):
+    (tmp_path / "junk.pth").write_bytes(b"no pickle at all")
+    with pytest.raises(ArtifactError, match="without running code") as found:
+        load(tmp_path / "junk.pth")
+    assert "weights_only" not in str(found.value)
 
 
 def test_a_backbone_or_tokenizer_that_is_not_there(folder, reference, write):

@@ -15,8 +15,10 @@ from prefcast.models.llm._checkpoint import read_checkpoint
 from prefcast.models.llm._collate import Collator, TrainingData, loss_of, mean_forecast
 from prefcast.models.llm._forward import class_logits
 from prefcast.models.llm._journal import Journal
+from prefcast.models.llm._sequences import Sequences
+from prefcast.models.llm._settings import TrainingSettings
 from prefcast.models.llm._snapshots import Snapshot, Snapshots
-from prefcast.models.llm._trainer import BattleTrainer
+from prefcast.models.llm._trainer import BattleTrainer, training_arguments
 from prefcast.models.llm._weights import load_classifier
 
 
@@ -308,6 +310,29 @@ def test_memory_that_runs_out_halves_the_parts(tmp_path, monkeypatch):
 
 def scarce_always():
     raise torch.OutOfMemoryError("out of memory. Tried")
+
+
+def test_memory_that_runs_out_in_the_optimiser_is_said(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(EngineError, match=r"does not fit the memory of cpu \(CUDA out of memory\)"):
+        run(tmp_path)
+
+
+def test_sequences_without_positions_are_refused(tmp_path):
+    inputs, *rest = battles()
+    inputs.given = Sequences.of([[1, *[5] * 4096], *(inputs.given[k] for k in range(1, 40))])
+    with pytest.raises(RecipeError, match=r"4,097 tokens.*set max_tokens = 4096"):
+        run(tmp_path, (inputs, *rest))
+
+
+def test_the_precision_is_that_of_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as accelerate launch sets it
+    arguments = training_arguments(TrainingSettings(), tmp_path, steps=1, precision="fp32", cpu=True)
+    assert arguments.mixed_precision == "no"
+    assert training_arguments(TrainingSettings(), tmp_path, steps=1, precision="bf16", cpu=True).bf16
 
 
 def test_a_checkpoint_half_written_is_not_one(tmp_path):

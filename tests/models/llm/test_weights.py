@@ -3,6 +3,9 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -382,3 +385,54 @@ def test_a_precision_that_is_none_is_refused(whole, adapter, tmp_path):
         merge_classifier(adapter, tmp_path / "merged", precision="int8")
     with pytest.raises(EngineError, match="fp64"):
         load(whole, precision="fp64")
+
+
+@pytest.mark.parametrize("precision", ["bnb-int8", "int8"])
+def test_the_16_bit_weights_never_go_to_the_device_whole(precision, tmp_path, monkeypatch):
+    import prefcast.models.llm._weights as weights
+
+    wide = {"hidden_size": 64, "intermediate_size": 128, "num_key_value_heads": 4, "head_dim": 16}
+    base = save_backbone(tmp_path / "base", **wide)
+    adapter = save_classifier(adapted(base), tiny_tokenizer(), tmp_path / "adapter", base=base)
+    places, quantized = [], []
+    load_base, quantize_ = weights.load_base, weights.quantize_
+    monkeypatch.setattr(
+        weights,
+        "load_base",
+        lambda name, kind, place, **more: (places.append(place), load_base(name, kind, place, **more))[1],
+    )
+    monkeypatch.setattr(
+        weights, "quantize_", lambda model, kind, to: (quantized.append(to), quantize_(model, kind, "cpu"))[1]
+    )
+    monkeypatch.setattr(weights, "dtype_of", lambda *_: torch.bfloat16)
+    monkeypatch.setattr(weights, "fuse_", lambda core: core)
+    with quiet():
+        load(adapter, precision=precision, device="cuda:0")
+    assert (places, quantized) == (["cpu"], ["cuda:0"])
+
+
+def test_a_backbone_in_a_folder_is_stored_by_its_full_path(llama, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(llama).parent)
+    name = Path(llama).name
+    folder = save_classifier(adapted(name), tiny_tokenizer(), tmp_path / "adapter", base=name)
+    monkeypatch.chdir(tmp_path)
+    assert read_checkpoint(folder).base == str(Path(llama).resolve())
+    load(folder)
+
+
+def test_four_bits_of_a_narrow_model_on_a_cpu_are_refused(adapter, whole):
+    pytest.importorskip("bitsandbytes")
+    for folder, lora in ((adapter, "merged"), (adapter, "apart"), (whole, "merged")):
+        with pytest.raises(EngineError, match=r"multiple of 64 inputs.*--precision int8"):
+            load(folder, precision="bnb-nf4", lora=lora)
+
+
+def test_loading_says_nothing_of_other_libraries(adapter):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from prefcast.models.llm._checkpoint import read_checkpoint\n"
+        "from prefcast.models.llm._weights import load_classifier\n"
+        "load_classifier(read_checkpoint(Path(sys.argv[1])))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(adapter)], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")

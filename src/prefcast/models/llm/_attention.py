@@ -101,7 +101,8 @@ def _varlen(
 ) -> tuple[torch.Tensor, None]:
     if softcap is not None or dropout:
         raise NotImplementedError("the packed kernel has no score cap and no dropout")
-    q, k, v = _rows(query), _rows(key), _rows(value)
+    # Under autocast with float32 weights, rotary positions turn queries and keys, but not values, into float32 again.
+    q, k, v = _rows(query).to(value.dtype), _rows(key).to(value.dtype), _rows(value)
     queries, keys, key_rows = prefcast_bounds
     if key_rows is not None:
         k, v = k.index_select(0, key_rows), v.index_select(0, key_rows)

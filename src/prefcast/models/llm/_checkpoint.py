@@ -32,6 +32,7 @@ __all__ = [
     "read_checkpoint",
     "read_facts",
     "safetensors_files",
+    "stored_name",
     "write_facts",
 ]
 
@@ -211,6 +212,12 @@ def find_base(base: str) -> Path:
         )
     safetensors_files(folder)
     return folder
+
+
+def stored_name(base: str) -> str:
+    """Name a backbone as it is stored beside an adapter: a folder by its full path, for it is used from elsewhere."""
+    folder = Path(base).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else base
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

@@ -20,6 +20,7 @@ from prefcast.models.llm._forward import backbone, class_logits, classifier, pac
 from prefcast.models.llm._last_rows import LastRows, read_last_rows
 from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._packing import padded_batches, plan_packs, unique_rows
+from prefcast.models.llm._positions import position_limit, stretched_from
 from prefcast.models.llm._sequences import Sequences
 
 __all__ = ["Engine", "RunPath", "TokenizedPairs", "choose_path", "compile_layers"]
@@ -173,10 +174,11 @@ class Engine:
         Raises
         ------
         EngineError
-            Not even one sequence fits into memory.
+            A sequence is longer than the model has positions for, or not even one fits into memory.
         """
         if not len(sequences):
             return np.empty((0, 3))
+        self._check_lengths(int(sequences.lengths.max()))
         rows, of = unique_rows(sequences)
         # Longest first, ties by content: batches must not depend on the order in which battles were given.
         kept = sequences.take(rows)
@@ -185,12 +187,20 @@ class Engine:
         found[order] = self._run(kept.take(order), progress)
         return found[of]
 
+    def _check_lengths(self, longest: int) -> None:
+        limit = position_limit(classifier(self.model).config)
+        if limit is not None and longest > limit:
+            raise EngineError(
+                f"a sequence has {longest:,} tokens, and {type(classifier(self.model)).__name__} has positions for "
+                f"{limit:,}: set max_tokens = {limit} or less and train again."
+            )
+
     def _run(self, sequences: Sequences, progress: Progress) -> Float:
         self._compile_if_worth(sequences)
         out, done = np.empty((len(sequences), 3)), np.zeros(len(sequences), bool)
         total = int(sequences.lengths.sum())
         with torch.inference_mode(), self._attention():
-            while not done.all():
+            while True:
                 rest = np.flatnonzero(~done)
                 plan = [rest[rows] for rows in self._plan(sequences.take(rest))]
                 try:
@@ -199,7 +209,11 @@ class Engine:
                         so_far = int(sequences.lengths[done].sum())
                         progress(f"{so_far:,} of {total:,} tokens", so_far / total)
                 except torch.OutOfMemoryError as error:
-                    self._halve(int(sequences.lengths[rest].max()), error)
+                    why = str(error).partition(".")[0]
+                else:
+                    break
+                # Outside of the handler, which keeps every tensor of the failed batch alive.
+                self._halve(int(sequences.lengths[rest].max()), why)
         if not np.isfinite(out).all():
             bad = int((~np.isfinite(out)).any(axis=1).sum())
             raise EngineError(
@@ -209,6 +223,15 @@ class Engine:
         return out
 
     def _plan(self, sequences: Sequences) -> list[_Int]:
+        bound = stretched_from(classifier(self.model).config)
+        if bound is None:
+            return self._plan_alike(sequences)
+        # The longest of a batch decides how all of it is read, so the long ones get batches of their own.
+        long = sequences.lengths > bound
+        parts = [rows for rows in (np.flatnonzero(long), np.flatnonzero(~long)) if len(rows)]
+        return [rows[batch] for rows in parts for batch in self._plan_alike(sequences.take(rows))]
+
+    def _plan_alike(self, sequences: Sequences) -> list[_Int]:
         if self.path.packed:
             return plan_packs(sequences, self.batch_tokens, share=self.shares)
         return padded_batches(sequences, self.batch_tokens)
@@ -246,16 +269,16 @@ class Engine:
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
         return packed_attention(self.model) if self.path.packed else contextlib.nullcontext()
 
-    def _halve(self, longest: int, error: Exception) -> None:
+    def _halve(self, longest: int, why: str) -> None:
         torch.cuda.empty_cache()
         if self.batch_tokens < longest:  # it was one sequence at a time already
             raise EngineError(
-                f"a sequence of {longest:,} tokens does not fit into the memory of {self.device}. Use fewer tokens, a "
-                "smaller precision (--precision int8), or a larger device; 'prefcast plan' says what fits."
-            ) from error
+                f"a sequence of {longest:,} tokens does not fit into the memory of {self.device} ({why}). Use fewer "
+                "tokens, a smaller precision (--precision int8), or a larger device; 'prefcast plan' says what fits."
+            )
         self.batch_tokens = self.batch_tokens // 2
-        why = f"{self.path.why}; memory ran out, so batches have {self.batch_tokens:,} tokens"
-        self.path = RunPath(self.path.packed, self.path.compiled, why)
+        said = f"{self.path.why}; memory ran out, so batches have {self.batch_tokens:,} tokens"
+        self.path = RunPath(self.path.packed, self.path.compiled, said)
 
     def _compile_if_worth(self, sequences: Sequences) -> None:
         if self.path.compiled or self.options.compile == "off" or not self.path.packed:
@@ -301,7 +324,7 @@ def choose_path(model: Any, options: EngineOptions, precision: str) -> RunPath:
     Raises
     ------
     EngineError
-        Packed batches were asked for and the architecture cannot have them.
+        Packed batches were asked for and the architecture, the GPU or the precision cannot have them.
     """
     core = classifier(model)
     device = next(core.parameters()).device
@@ -311,9 +334,12 @@ def choose_path(model: Any, options: EngineOptions, precision: str) -> RunPath:
                 f"{type(core).__name__} has an attention of its own, which cannot be packed: --path padded."
             )
         return RunPath(False, False, f"{type(core).__name__} has an attention of its own, which cannot be packed")
-    if options.path != "auto":
-        return RunPath(options.path == "packed", False, "asked for")
     reason = _why_padded(core, device, precision)
+    if options.path != "auto":
+        # Elsewhere than on a GPU packed batches are slow but exact.
+        if options.path == "packed" and device.type == "cuda" and reason:
+            raise EngineError(f"packed batches were asked for, but {reason}: --path padded.")
+        return RunPath(options.path == "packed", False, "asked for")
     return RunPath(reason is None, False, reason or f"{torch.cuda.get_device_name(device)}, {precision}")
 
 

@@ -111,10 +111,14 @@ def _read(states: torch.Tensor, batch: Batch, where: str) -> torch.Tensor:
     """Take one state of each sequence, (n, hidden)."""
     if where == "mean":
         if not isinstance(batch, PackedBatch):
-            mask = batch.mask[..., None].to(states.dtype)
-            return (states * mask).sum(1) / mask.sum(1)
+            # In 16 bits 701 tokens would be counted as 700, and a sum of many large states be infinite.
+            mask = batch.mask[..., None].float()
+            return (states.float() * mask).sum(1) / mask.sum(1)
         return torch.stack(
-            [states[0, a : b + 1].mean(0) for a, b in zip(batch.first.tolist(), batch.last.tolist(), strict=True)]
+            [
+                states[0, a : b + 1].float().mean(0)
+                for a, b in zip(batch.first.tolist(), batch.last.tolist(), strict=True)
+            ]
         )
     at = batch.first if where == "first" else batch.last
     return (

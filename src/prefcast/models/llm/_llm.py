@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -162,6 +163,8 @@ class LLM(PreferenceModel):
         ------
         EngineError
             Says what to install or where to get the backbone.
+        RecipeError
+            The window is longer than the backbone can read.
         """
         need("torch", "a language model")
         with quiet():
@@ -169,6 +172,10 @@ class LLM(PreferenceModel):
                 need(package, "training a language model")
         if not self.backbone.startswith(TINY):
             find_base(self.backbone)
+        from prefcast.models.llm._loading import read_config
+        from prefcast.models.llm._positions import check_window
+
+        check_window(read_config(self.backbone), self.max_tokens, "max_tokens is")
 
     def prepare(self, battles: Battles) -> TokenizedBattles:
         """Turn battles into tokens, both orders of each."""
@@ -204,6 +211,7 @@ class LLM(PreferenceModel):
         if not battles.has_votes.all():
             raise DataError("llm: every battle needs a vote to learn from; leave the others out.")
         self.check_ready()
+        self._check_shared()
         from prefcast.models.llm._training import fine_tune
 
         self._forget()
@@ -240,6 +248,14 @@ class LLM(PreferenceModel):
             return folder / "run"
         said = json.dumps(self.params(), sort_keys=True) + battles.fingerprint()
         return self.work / f"llm-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+    def _check_shared(self) -> None:
+        if self.work is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise EngineError(
+                "training was started in several processes (torchrun or accelerate launch), which must share one work "
+                "folder, and there is none: 'prefcast train' keeps one beside its output; in Python set model.work to "
+                "a folder that all of them see."
+            )
 
     def _keep(self, folder: Path) -> None:
         """Keep a temporary folder for as long as the model."""
@@ -351,10 +367,16 @@ def choose_device(asked: str) -> str:
     """Choose where to run: the GPU if there is one."""
     torch = need("torch")
     if asked != "auto":
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
+            raise EngineError(f"there is no device {asked!r}; choose cpu, cuda, or one of several GPUs such as cuda:1.")
         if asked.startswith("cuda") and not torch.cuda.is_available():
             raise EngineError(f"the device {asked} was asked for, and torch sees no GPU here. Use --device cpu.")
+        if asked.startswith("cuda:") and int(asked[5:]) >= torch.cuda.device_count():
+            last = torch.cuda.device_count() - 1
+            raise EngineError(f"the device {asked} was asked for; the GPUs here are cuda:0 to cuda:{last}.")
         return asked
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+    # Started by torchrun, each process has a GPU of its own: not all of them the first.
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}" if torch.cuda.is_available() else "cpu"
 
 
 def choose_precision(asked: str, device: str) -> str:

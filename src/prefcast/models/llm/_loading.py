@@ -16,7 +16,7 @@ from prefcast.models.llm._need import need
 from prefcast.models.llm._quantize import dtype_of, quantize_
 from prefcast.models.llm._quiet import quiet
 
-__all__ = ["base_fingerprint", "head_names", "label", "load_base", "load_folder", "pinned", "skeleton"]
+__all__ = ["base_fingerprint", "head_names", "label", "load_base", "load_folder", "pinned", "read_config", "skeleton"]
 
 _NAMES: Final = dict(enumerate(CLASSES))
 
@@ -68,11 +68,13 @@ def skeleton(base: str) -> Any:
         A model of transformers on the meta device.
     """
     transformers = need("transformers")
-    with torch.device("meta"):
-        return transformers.AutoModelForSequenceClassification.from_config(_config(base))
+    config = read_config(base)
+    with quiet(), torch.device("meta"):  # the first use of an architecture imports it, and what it warns of
+        return transformers.AutoModelForSequenceClassification.from_config(config)
 
 
-def _config(base: str) -> Any:
+def read_config(base: str) -> Any:
+    """Read the config of a backbone, with three labels; refuse one that transformers cannot read or is quantized."""
     transformers = need("transformers")
     if base.startswith(TINY):
         from prefcast.models.llm._tiny import tiny_backbone
@@ -99,7 +101,7 @@ def load_base(base: str, precision: str, device: str, *, pad: int, dtype: str | 
         model, missing = tiny_backbone(base).to(device=device, dtype=dtype_of(dtype or precision, device)), set[str]()
         quantize_(model, precision)
     else:
-        config = _config(base)
+        config = read_config(base)
         folder = find_base(base)
         model, missing = load_folder(folder, precision, device, dtype=dtype, fresh_head=True, config=config)
     label(model.config, pad)
@@ -114,7 +116,7 @@ def load_folder(
     """Load with transformers, and refuse what it would only warn of."""
     transformers = need("transformers")
     arguments: dict[str, Any] = {"dtype": dtype_of(dtype or precision, device)}
-    config = config or _config(str(folder))
+    config = config or read_config(str(folder))
     if precision.startswith("bnb"):
         arguments["quantization_config"] = _bnb_config(config, precision, arguments["dtype"])
     if precision.startswith("bnb") or torch.device(device).type != "cpu":
@@ -159,7 +161,7 @@ def _check_loaded(model: Any, info: Mapping[str, Any], folder: Path, *, fresh_he
 def _bnb_config(config: Any, precision: str, dtype: torch.dtype) -> Any:
     transformers = need("transformers")
     need("bitsandbytes", f"precision {precision}")
-    with torch.device("meta"):
+    with quiet(), torch.device("meta"):
         heads = list(head_names(transformers.AutoModelForSequenceClassification.from_config(config)))
     if precision == "bnb-int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)

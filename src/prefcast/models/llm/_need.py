@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from types import ModuleType
 
 from prefcast.errors import EngineError
@@ -33,6 +34,8 @@ def need(module: str, what: str = "a language model") -> ModuleType:
         It is not installed; the message says what to type.
     """
     extra = _EXTRAS.get(module.split(".")[0], "llm")
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # torchao and bitsandbytes warn, while imported, of kernels for other machines
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -40,3 +43,5 @@ def need(module: str, what: str = "a language model") -> ModuleType:
             raise
         name = module.split(".")[0]
         raise EngineError(f"{what} needs {name}, which is not installed: pip install 'prefcast[{extra}]'") from error
+    finally:
+        logging.disable(before)

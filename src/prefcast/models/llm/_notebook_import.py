@@ -15,20 +15,23 @@ from typing import Any, Final
 
 import torch
 
-from prefcast.errors import ArtifactError
+from prefcast.errors import ArtifactError, EngineError
 from prefcast.models.llm._adapter import compare, expected_tensors, write_tensors
 from prefcast.models.llm._checkpoint import (
+    TINY,
     Facts,
     check_tokenizer,
     find_base,
     load_tokenizer,
     safetensors_files,
+    stored_name,
     write_facts,
 )
 from prefcast.models.llm._forward import read_out
 from prefcast.models.llm._llm import LLM
-from prefcast.models.llm._loading import base_fingerprint, head_names, skeleton
+from prefcast.models.llm._loading import base_fingerprint, head_names, read_config, skeleton
 from prefcast.models.llm._need import need
+from prefcast.models.llm._positions import check_window
 from prefcast.models.llm._quiet import quiet
 from prefcast.models.llm._weights import merge_classifier
 
@@ -88,10 +91,15 @@ def notebook_llm(
     ArtifactError
         A tensor is missing, unknown, misshapen or untrained; base weights among them differ from the backbone's; or the
         tokenizer does not belong to it.
+    EngineError
+        The backbone or the tokenizer is not there.
+    RecipeError
+        The backbone has no positions for so many tokens.
     """
     temporary = Path(tempfile.mkdtemp(prefix="prefcast-import-"))
     try:
         folder = _write(temporary / "adapter", base, tokenizer, weights, rank, alpha, dropout, targets)
+        check_window(read_config(base), max_tokens, "max_tokens is")
         if merge:
             folder = merge_classifier(folder, temporary / "merged")
     except BaseException:
@@ -108,6 +116,8 @@ def _write(
     rank: int, alpha: float, dropout: float, targets: Sequence[str],
 ) -> Path:  # fmt: skip
     """Write the adapter as `save_classifier` would, once all of it is known to be there."""
+    if not (Path(tokenizer).is_dir() or tokenizer.startswith(TINY)):
+        raise EngineError(f"there is no folder {tokenizer}. Give the folder of the tokenizer; the backbone's will do.")
     found = load_tokenizer(tokenizer)
     with quiet():
         peft = need("peft")
@@ -126,10 +136,10 @@ def _write(
     _refuse_untrained(tensors, weights)
     _check_base(besides, base, weights)
     folder.mkdir()
-    write_tensors(tensors, config, folder, heads, base)
+    write_tensors(tensors, config, folder, heads, stored_name(base))
     with quiet():
         found.save_pretrained(str(folder))
-    facts = Facts(heads, "fp16", where, found.pad_token, found.pad_token_id, base, base_fingerprint(base))
+    facts = Facts(heads, "fp16", where, found.pad_token, found.pad_token_id, stored_name(base), base_fingerprint(base))
     write_facts(facts, folder)
     return folder
 
@@ -144,9 +154,9 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError as error:
         raise ArtifactError(f"there is no file {path}. Give what torch.save wrote of the trained weights.") from error
     except Exception as error:  # pickle, zip and safetensors raise many kinds for a file that is none of theirs
-        first = str(error).strip().partition("\n")[0]
+        # Not torch's own words: they advise to read the file with the code that it may hold.
         raise ArtifactError(
-            f"{path} is no dict of tensors that can be read without running code in it ({first}). "
+            f"{path} is no dict of tensors that can be read without running code in it ({type(error).__name__}). "
             "Save it again with torch.save(model.state_dict(), ...)."
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(t, torch.Tensor) for t in loaded.values()):

@@ -10,7 +10,7 @@ from prefcast.errors import EngineError
 from prefcast.models.llm._forward import backbone
 from prefcast.models.llm._need import need
 
-__all__ = ["PRECISIONS", "dtype_of", "is_quantized", "quantize_"]
+__all__ = ["PRECISIONS", "dtype_of", "is_quantized", "quantize_", "refuse_narrow"]
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8", "float8", "bnb-int8", "bnb-nf4")
 """What a backbone can be run in. int8 and float8 by torchao: weights per channel, activations per token, made on the
@@ -36,7 +36,7 @@ def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
     return torch.bfloat16
 
 
-def quantize_(model: Any, precision: str) -> Any:
+def quantize_(model: Any, precision: str, device: torch.device | str | None = None) -> Any:
     """Replace the linear layers of a backbone, in place.
 
     Parameters
@@ -44,7 +44,10 @@ def quantize_(model: Any, precision: str) -> Any:
     model
         A sequence classifier in a floating-point type, LoRA merged.
     precision
-        One of `PRECISIONS`; a floating-point one leaves the model as it is.
+        One of `PRECISIONS`; a floating-point one leaves the weights as they are.
+    device
+        Where the model goes; None leaves it where it is. Layers go one by one, each quantized at once, so the device
+        never holds the model in 16 bits.
 
     Returns
     -------
@@ -58,19 +61,17 @@ def quantize_(model: Any, precision: str) -> Any:
     """
     if precision not in PRECISIONS:
         raise EngineError(f"there is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
-    if not is_quantized(precision):
-        return model
     core = backbone(model)
+    to = torch.device(device) if device is not None else next(core.parameters()).device
     if precision.startswith("bnb"):
-        _bitsandbytes(core, precision)
-    else:
-        _torchao(core, precision)
-    return model
+        _bitsandbytes(core, precision, to)
+    elif is_quantized(precision):
+        _torchao(core, precision, to)
+    return model if device is None else model.to(to)
 
 
-def _torchao(core: Any, precision: str) -> None:
+def _torchao(core: Any, precision: str, device: torch.device) -> None:
     quantization = need("torchao.quantization", f"precision {precision}")
-    device = next(core.parameters()).device
     # torchao's own inductor settings made compiling take two minutes instead of ten seconds, and nothing faster.
     if precision == "float8":
         if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9):
@@ -83,7 +84,7 @@ def _torchao(core: Any, precision: str) -> None:
         )
     else:
         config = quantization.Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
-    quantization.quantize_(core, config, filter_fn=lambda module, _: _suits(module))
+    quantization.quantize_(core, config, filter_fn=lambda module, _: _suits(module), device=device)
 
 
 def _suits(module: Any) -> bool:
@@ -91,17 +92,33 @@ def _suits(module: Any) -> bool:
     return type(module) is torch.nn.Linear and module.in_features % 16 == 0 and module.out_features % 16 == 0
 
 
-def _bitsandbytes(core: Any, precision: str) -> None:
+def _bitsandbytes(core: Any, precision: str, device: torch.device) -> None:
     bnb = need("bitsandbytes", f"precision {precision}")
+    refuse_narrow(core, precision, device)
     for parent in list(core.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is torch.nn.Linear:
-                setattr(parent, name, _bnb_linear(bnb, child, precision))
+                setattr(parent, name, _bnb_linear(bnb, child, precision, device))
 
 
-def _bnb_linear(bnb: Any, linear: torch.nn.Linear, precision: str) -> Any:
+def refuse_narrow(core: Any, precision: str, device: torch.device) -> None:
+    """Refuse what bitsandbytes fails on without a word that helps: on a CPU it packs 64 weights of a row at a time."""
+    if precision != "bnb-nf4" or device.type != "cpu":
+        return
+    linear = [m for m in core.modules() if isinstance(m, torch.nn.Linear)]
+    # Where transformers has packed them already, the plain ones left are an adapter's.
+    packed = [m for m in linear if type(m) is not torch.nn.Linear] or linear
+    odd = [m.in_features for m in packed if m.in_features % 64]
+    if odd:
+        raise EngineError(
+            f"on a CPU bnb-nf4 needs layers of a multiple of 64 inputs, and this model has some of {min(odd)}: use "
+            "--precision int8 or fp32."
+        )
+
+
+def _bnb_linear(bnb: Any, linear: torch.nn.Linear, precision: str, device: torch.device) -> Any:
     sizes = (linear.in_features, linear.out_features, linear.bias is not None)
-    device, weight = linear.weight.device, linear.weight.data
+    weight = linear.weight.data
     if precision == "bnb-int8":
         new = bnb.nn.Linear8bitLt(*sizes, has_fp16_weights=False, threshold=6.0)
         new.weight = bnb.nn.Int8Params(weight.to(torch.float16).cpu(), requires_grad=False, has_fp16_weights=False)

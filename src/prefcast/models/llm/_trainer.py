@@ -266,6 +266,8 @@ def training_arguments(settings: TrainingSettings, out: Path, *, steps: int, pre
         fsdp=settings.fsdp or None,
         fsdp_config={"version": 2, "reshard_after_forward": True} if settings.fsdp else None,
     )
+    # Else "no" would mean what `accelerate launch` was configured to: fp32 was asked for, and bf16 computed.
+    arguments.mixed_precision = "no" if precision == "fp32" else precision
     # Several GPUs in one process would mean DataParallel, which no one wants: torchrun starts one process for each.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

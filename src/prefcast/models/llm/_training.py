@@ -25,6 +25,7 @@ from prefcast.models.llm._journal import draw_curve
 from prefcast.models.llm._loading import base_fingerprint
 from prefcast.models.llm._need import need
 from prefcast.models.llm._options import EngineOptions
+from prefcast.models.llm._positions import check_window
 from prefcast.models.llm._run import Run, claim
 from prefcast.models.llm._settings import TrainingSettings
 from prefcast.models.llm._snapshots import Snapshot, Snapshots
@@ -136,6 +137,8 @@ def _train(
     device = str(arguments.device)
     progress("llm: loading the backbone", 0.0)
     model = _new_model(base, revision, settings, precision, "cpu" if settings.fsdp else device, seed)
+    longest = int(max(part.sequences.lengths.max() for part in (data, held_out) if len(part)))
+    check_window(classifier(model).config, longest, "the longest battle has")
     snapshots = Snapshots(out / "checkpoints")
     resumed = _last(snapshots)
     if resumed is not None:
@@ -146,8 +149,18 @@ def _train(
     watch.trainer = trainer
     if resumed is None or not resumed.state["finished"]:
         with packed_attention(model) if task.collator.packed else contextlib.nullcontext():
-            trainer.train()
+            try:
+                trainer.train()
+            except torch.OutOfMemoryError as error:  # outside of a step's own parts: the optimiser's moments, mostly
+                raise EngineError(_does_not_fit(str(arguments.device), error)) from error
     _finish(trainer, watch, tokenizer, base, revision, out)
+
+
+def _does_not_fit(device: str, error: Exception) -> str:
+    return (
+        f"training does not fit the memory of {device} ({str(error).partition('.')[0]}). Use method lora or qlora, a "
+        "smaller lora_rank, or a larger device; 'prefcast plan' says what fits."
+    )
 
 
 def _new_model(

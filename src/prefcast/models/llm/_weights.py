@@ -23,6 +23,7 @@ from prefcast.models.llm._checkpoint import (
     read_checkpoint,
     read_facts,
     safetensors_files,
+    stored_name,
     write_facts,
 )
 from prefcast.models.llm._forward import backbone, classifier, head_modules, read_out
@@ -37,7 +38,7 @@ from prefcast.models.llm._loading import (
     skeleton,
 )
 from prefcast.models.llm._need import need
-from prefcast.models.llm._quantize import PRECISIONS, dtype_of, quantize_
+from prefcast.models.llm._quantize import PRECISIONS, dtype_of, is_quantized, quantize_, refuse_narrow
 from prefcast.models.llm._quiet import quiet
 
 __all__ = ["load_classifier", "merge_classifier", "new_classifier", "precision_of", "save_classifier"]
@@ -85,17 +86,23 @@ def load_classifier(
     if late:
         if device.startswith("cuda"):
             fuse_(backbone(model))
-        quantize_(model, precision)
+        quantize_(model, precision, device)
+    else:
+        refuse_narrow(backbone(model), precision, torch.device(device))
     return model.requires_grad_(False).eval()
 
 
 def _load_plain(checkpoint: Checkpoint, precision: str, device: str, lora: str) -> tuple[Any, bool]:
-    """Load a classifier whose layers are still as transformers has them, and say whether it is yet to be quantized."""
+    """Load a classifier whose layers are still as transformers has them, and say whether it is yet to be quantized.
+
+    One that is stays on the CPU: in 16 bits it may not fit the device that it fits in 8.
+    """
     folder = Path(checkpoint.base) if checkpoint.adapter is None else checkpoint.adapter
     facts = read_facts(folder)
     if checkpoint.adapter is None:
-        model, _ = load_folder(folder, precision, device)
-        head, late = _whole_head(folder, facts), not precision.startswith("bnb")
+        late = not precision.startswith("bnb")  # which transformers quantizes as it reads
+        model, _ = load_folder(folder, *_first(precision, device) if late else (precision, device))
+        head = _whole_head(folder, facts)
     else:
         model, head, late = _with_adapter(checkpoint, facts, precision, device, lora)
     _set_head(model, head, facts, folder)
@@ -117,13 +124,18 @@ def _with_adapter(
     adapter = read_adapter(checkpoint.adapter, skeleton(checkpoint.base), facts.head)
     # To quantize a merged model, its weights must first be there as they are.
     late = lora == "merged" or not precision.startswith("bnb")
-    loaded_as = _NAMES[dtype_of(precision, device)] if late else precision
-    model, _ = load_base(checkpoint.base, loaded_as, device, pad=facts.pad_token_id)
+    loaded_as, place = _first(precision, device) if late else (precision, device)
+    model, _ = load_base(checkpoint.base, loaded_as, place, pad=facts.pad_token_id)
     if lora == "apart":
         inject(model, adapter)
     else:
         merge(model, adapter)
     return model, adapter.head, late
+
+
+def _first(precision: str, device: str) -> tuple[str, str]:
+    """In which type and where a model is loaded that `quantize_` then brings to its device."""
+    return _NAMES[dtype_of(precision, device)], "cpu" if is_quantized(precision) else device
 
 
 def new_classifier(
@@ -218,7 +230,7 @@ def save_classifier(
     names = head_names(core)
     if adapted and base is None:
         raise ArtifactError("an adapter is saved with the name of its backbone: give base.")
-    base = None if base is None else pinned(base, revision)
+    base = None if base is None else stored_name(pinned(base, revision))
     with quiet():
         if adapted:
             write_adapter(model, folder, names, str(base), state_dict)
