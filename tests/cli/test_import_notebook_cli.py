@@ -44,7 +44,8 @@ def run(*arguments):
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_imported_weights_predict_like_any_other_model(place, tmp_path, merge):
-    result = run("import-notebook", *given(place), "-o", tmp_path / "m", *(["--merge"] if merge else []))
+    more = ["--max-tokens", 512, *(["--merge"] if merge else [])]
+    result = run("import-notebook", *given(place), "-o", tmp_path / "m", *more)
     assert result.exit_code == 0
     assert "Every tensor of the adapter and the head was there" in result.stdout
     run("simulate", "-o", tmp_path / "test.csv", "--n", 4)
@@ -52,7 +53,7 @@ def test_imported_weights_predict_like_any_other_model(place, tmp_path, merge):
     assert "4 rows" in result.stdout
     assert "both orders, fp32" in result.stdout
     model = prefcast.load(tmp_path / "m").model
-    assert (model.template.name, model.max_tokens, model.orders) == ("notebook", 2048, "both")
+    assert (model.template.name, model.max_tokens, model.orders) == ("notebook", 512, "both")
 
 
 def test_the_notebooks_single_order_is_there_and_said(place, tmp_path):

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from prefcast.artifact import TrainedModel
 
-__all__ = ["Backbone", "BatchTokens", "Device", "Orders", "Precision", "load_model", "said_of_cuts"]
+__all__ = ["Backbone", "BatchTokens", "Device", "Orders", "Precision", "RunPath", "load_model", "said_of_cuts"]
 
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16", "int8", "float8", "bnb-int8", "bnb-nf4"] | None,
@@ -27,6 +27,14 @@ BatchTokens = Annotated[
     int | None, typer.Option(min=1, help="Most tokens in a batch of a language model. [default: by the free memory]")
 ]
 Device = Annotated[str | None, typer.Option(help="For a language model: cpu, cuda, cuda:1. [default: a GPU if any]")]
+RunPath = Annotated[
+    Literal["auto", "packed", "padded", "vllm"] | None,
+    typer.Option(
+        "--path",
+        help="How a language model's batches are run; vllm is another engine, in an environment that has it. "
+        "[default: packed where the device can]",
+    ),
+]
 Backbone = Annotated[
     str | None, typer.Option(help="Where the backbone of a language model is now, if not where it was in training.")
 ]

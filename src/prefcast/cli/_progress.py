@@ -14,20 +14,22 @@ _PATIENCE = 2.0
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[str, float], None]]:
+def progress_bar(what: str, *, quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
     """Give a function to tell progress to; a bar follows it on standard error if that is a terminal.
 
     Parameters
     ----------
     what
         A few words shown before the first progress.
+    quiet
+        Show nothing, for all but one of several processes.
 
     Yields
     ------
     Callable
         Called with a few words and the share done, from 0 to 1; 0 means that the share is not known yet.
     """
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda words, share: None
         return
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from prefcast.cli._engine import Backbone, BatchTokens, Device, Orders, Precision
+from prefcast.cli._engine import Backbone, BatchTokens, Device, Orders, Precision, RunPath
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -40,6 +40,7 @@ def predict(
     orders: Orders = None,
     batch_tokens: BatchTokens = None,
     device: Device = None,
+    path: RunPath = None,
     backbone: Backbone = None,
 ) -> None:
     """Forecast a file of battles.
@@ -57,8 +58,9 @@ def predict(
     expected = None if sample is None else read_submission_ids(sample)
     with progress_bar("loading the model") as progress:
         trained = load_model(
-            model, precision=precision, orders=orders, batch_tokens=batch_tokens, device=device, backbone=backbone
-        )
+            model, precision=precision, orders=orders, batch_tokens=batch_tokens, device=device, path=path,
+            backbone=backbone,
+        )  # fmt: skip
         if cuts is not None:
             _refuse_cuts(trained)
         progress("reading the first battles", 0.0)

@@ -54,12 +54,14 @@ def train(
 
     Cross-fits the recipe's models on grouped folds, blends and calibrates them by what they forecast for battles they
     never saw, refits them on everything, and saves the model with its scores. Several files are taken as one table.
-    A language model that was killed goes on where it was when the same command is given again.
+    A language model that was killed goes on where it was when the same command is given again. On several GPUs:
+    torchrun --nproc-per-node 4 -m prefcast train ..., or accelerate launch.
     """
     import time
 
     from prefcast.artifact import check_target
     from prefcast.cli._progress import progress_bar
+    from prefcast.models.llm._processes import is_first_process, wait_for_all
     from prefcast.pipeline import check_ready, load_recipe, read_files
     from prefcast.pipeline import train as run
 
@@ -67,7 +69,8 @@ def train(
     check_target(out, overwrite=overwrite)
     chosen = load_recipe(recipe).with_backbone(backbone)
     place = out.with_name(f"{out.name}.work") if work is None else work
-    with progress_bar("reading") as progress:
+    first = is_first_process()
+    with progress_bar("reading", quiet=not first) as progress:
         check_ready(chosen)
         battles = read_files(files, layout=layout, progress=progress)
         progress("finding groups", 0.0)
@@ -75,6 +78,9 @@ def train(
             battles, chosen, folds=folds, seed=seed, subsample=subsample, fold=fold, full=full,
             position_effect=position_effect or None, work=place, progress=progress,
         )  # fmt: skip
+        wait_for_all()  # none reads the work folder any more
+        if not first:
+            return
         progress("saving", 1.0)
         model.save(out, overwrite=overwrite)
         if work is None:

@@ -233,6 +233,12 @@ def test_the_path_is_said_with_its_reason():
         EngineOptions(orders="ab")
 
 
+def test_what_cannot_be_compiled_says_so():
+    run = engine("llama", path="packed", compile="on")
+    run.probabilities(random_pairs(3))
+    assert "cannot be compiled here" in str(run.path)
+
+
 def test_nothing_to_score_is_nothing():
     assert engine("llama").probabilities(random_pairs(3).take(np.array([], int))).shape == (0, 3)
 

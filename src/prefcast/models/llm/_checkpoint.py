@@ -179,13 +179,15 @@ def read_checkpoint(folder: Path, backbone: str | None = None) -> Checkpoint:
     return Checkpoint(backbone or facts.base, folder, facts.fingerprint)
 
 
-def find_base(base: str) -> Path:
+def find_base(base: str, *, fetch: bool = True) -> Path:
     """Find the folder of a backbone, fetching it only if it is a hub name that is not here yet.
 
     Parameters
     ----------
     base
         A folder, or a hub name such as ``Qwen/Qwen3-0.6B``, or ``Qwen/Qwen3-0.6B@revision``.
+    fetch
+        Whether a hub name that is not here may be fetched: only where the user named it just now.
 
     Returns
     -------
@@ -205,7 +207,7 @@ def find_base(base: str) -> Path:
                 f"there is no backbone folder {base}. Say where it is with --backbone PATH, or give a hub name such "
                 "as Qwen/Qwen3-0.6B."
             )
-        folder = _from_hub(name, revision or None)
+        folder = _from_hub(name, revision or None, fetch)
     if not (folder / "config.json").is_file():
         raise EngineError(
             f"{base} is no backbone: {folder} has no config.json. Give the folder of a Hugging Face model."
@@ -220,8 +222,8 @@ def stored_name(base: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else base
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
-    """Find a hub name in the cache, and only then on the hub: the user named it."""
+def _from_hub(name: str, revision: str | None, fetch: bool) -> Path:
+    """Find a hub name in the cache, and only then, if it may, on the hub."""
     hub = need("huggingface_hub", f"the backbone {name}")
     arguments = {"revision": revision, "allow_patterns": list(_FETCHED), "ignore_patterns": ["original/*", "onnx/*"]}
     try:
@@ -232,6 +234,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         advice = (
             f"Give the folder of a copy with --backbone PATH, or fetch it where there is a network: hf download {name}"
         )
+        if not fetch:
+            raise EngineError(f"the backbone {name} is not on this machine. {advice}") from error
         if hub.constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE") == "1":
             raise EngineError(f"the backbone {name} is not on this machine, and it is offline. {advice}") from error
     try:

@@ -288,6 +288,8 @@ class Engine:
             or self.precision.startswith("bnb")
             or not hasattr(backbone(self.model), "layers")
         ):
+            if self.options.compile == "on" and "cannot be compiled" not in self.path.why:
+                self.path = RunPath(True, False, f"{self.path.why}; cannot be compiled here")
             return
         weights = sum(p.numel() for p in backbone(self.model).layers.parameters())
         if self.options.compile == "auto" and 2 * weights * int(sequences.lengths.sum()) < _WORTH_COMPILING:

@@ -31,7 +31,7 @@ from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._quiet import quiet
 from prefcast.models.llm._settings import TrainingSettings
 from prefcast.models.llm._template import Template, load_template, template_names
-from prefcast.models.llm._tokens import TokenizedBattles, cut_summary, tokenize
+from prefcast.models.llm._tokens import TokenCache, TokenizedBattles, cut_summary, tokenize
 from prefcast.models.llm._votes import merge_votes
 
 __all__ = ["LLM", "choose_device", "choose_precision"]
@@ -109,6 +109,7 @@ class LLM(PreferenceModel):
         self._trained_on: dict[str, Any] = {}
         self._tokenizer: Any = None
         self._engine: Any = None
+        self._read = TokenCache()
         self._log: dict[str, str] = {}  # shared with clones: how a fold was forecast is worth a record
 
     def params(self) -> dict[str, Any]:
@@ -179,7 +180,7 @@ class LLM(PreferenceModel):
 
     def prepare(self, battles: Battles) -> TokenizedBattles:
         """Turn battles into tokens, both orders of each."""
-        return tokenize(battles, self.template, self._load_tokenizer(), self.max_tokens)
+        return tokenize(battles, self.template, self._load_tokenizer(), self.max_tokens, cache=self._read)
 
     def inputs_key(self) -> str:
         """Differs by tokenizer, template and window."""
@@ -277,6 +278,11 @@ class LLM(PreferenceModel):
             from prefcast.models.llm._engine import Engine
             from prefcast.models.llm._weights import load_classifier
 
+            if self.options.path == "vllm":
+                from prefcast.models.llm._vllm import VllmEngine
+
+                self._engine = VllmEngine(folder, self.options, max_tokens=self.max_tokens)
+                return self._engine
             device = choose_device(self.options.device)
             precision = choose_precision(self.options.precision, device)
             checkpoint = read_checkpoint(folder, self._moved)
@@ -310,7 +316,7 @@ class LLM(PreferenceModel):
         """Give back the memory of the loaded model; the next forecast loads it again."""
         if self._engine is None:
             return
-        on_gpu = self._engine.device.type == "cuda"
+        on_gpu = str(self._engine.device).startswith("cuda")
         self._engine = None
         if on_gpu:
             need("torch").cuda.empty_cache()

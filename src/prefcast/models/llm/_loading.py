@@ -51,7 +51,7 @@ def base_fingerprint(base: str, revision: str | None = None) -> str:
         from prefcast.models.llm._tiny import tiny_backbone, tiny_fingerprint
 
         return tiny_fingerprint(tiny_backbone(base))
-    return fingerprint(find_base(base))
+    return fingerprint(find_base(base, fetch=False))
 
 
 def skeleton(base: str) -> Any:
@@ -80,7 +80,7 @@ def read_config(base: str) -> Any:
         from prefcast.models.llm._tiny import tiny_backbone
 
         return tiny_backbone(base).config
-    folder = find_base(base)
+    folder = find_base(base, fetch=False)
     try:
         config = transformers.AutoConfig.from_pretrained(
             str(folder), num_labels=len(CLASSES), local_files_only=True, trust_remote_code=False
@@ -102,7 +102,7 @@ def load_base(base: str, precision: str, device: str, *, pad: int, dtype: str | 
         quantize_(model, precision)
     else:
         config = read_config(base)
-        folder = find_base(base)
+        folder = find_base(base, fetch=False)
         model, missing = load_folder(folder, precision, device, dtype=dtype, fresh_head=True, config=config)
     label(model.config, pad)
     for module in head_modules(model):

@@ -14,7 +14,7 @@ ORDERS: Final = ("both", "canonical", "given")
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "precision": ("auto", "fp32", "bf16", "fp16", "int8", "float8", "bnb-int8", "bnb-nf4"),
     "orders": ORDERS,
-    "path": ("auto", "packed", "padded"),
+    "path": ("auto", "packed", "padded", "vllm"),
     "compile": ("auto", "on", "off"),
     "lora": ("merged", "apart"),
 }
@@ -38,7 +38,7 @@ class EngineOptions:
     batch_tokens
         Most tokens in a batch; 0 chooses by the memory that is free.
     path
-        ``"packed"``, ``"padded"``, or ``"auto"``.
+        ``"packed"``, ``"padded"``, ``"auto"``, or ``"vllm"``: another engine, in an environment that has it.
     compile
         ``"on"``, ``"off"``, or ``"auto"``: when the work is long enough to repay it.
     lora

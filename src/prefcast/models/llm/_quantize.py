@@ -94,7 +94,6 @@ def _suits(module: Any) -> bool:
 
 def _bitsandbytes(core: Any, precision: str, device: torch.device) -> None:
     bnb = need("bitsandbytes", f"precision {precision}")
-    refuse_narrow(core, precision, device)
     for parent in list(core.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is torch.nn.Linear:

@@ -134,7 +134,7 @@ def _train(
         raise EngineError('llm: device is "cuda", and torch sees no GPU here. Set device = "auto", or mend the driver.')
     precision = _precision(settings.precision, cpu)
     arguments = training_arguments(settings, out, steps=len(plan), precision=precision, cpu=cpu)
-    device = str(arguments.device)
+    device = "cpu" if cpu else str(arguments.device)  # of several processes on CPUs each has a number
     progress("llm: loading the backbone", 0.0)
     model = _new_model(base, revision, settings, precision, "cpu" if settings.fsdp else device, seed)
     longest = int(max(part.sequences.lengths.max() for part in (data, held_out) if len(part)))
@@ -143,6 +143,7 @@ def _train(
     resumed = _last(snapshots)
     if resumed is not None:
         load_trained(model, resumed.weights)
+        progress(f"llm: going on from step {resumed.step} of {len(plan)}", resumed.step / len(plan))
     watch = Watch(out, progress, resumed)
     task = _task(model, settings, seed, data, held_out, plan, precision, device)
     trainer = BattleTrainer(Reader(model), arguments, task, 0 if resumed is None else resumed.step, [watch])
@@ -193,6 +194,8 @@ def _task(
 ) -> Task:
     core = classifier(model)
     packed = choose_path(core, EngineOptions(path=settings.path), precision).packed
+    if settings.path == "auto" and device != "cpu" and _caps_scores(core.config):
+        packed = False  # the packed kernel with a backward pass cannot cap, and one by one is slow
     if settings.path == "auto" and _drops_attention(core.config):
         packed = False  # the packed kernel has no dropout
     budget = settings.batch_tokens or _default_budget(model, settings, device)
@@ -249,6 +252,10 @@ def _precision(wanted: str, cpu: bool) -> str:
     if cpu:
         return "fp32"
     return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+
+
+def _caps_scores(config: Any) -> bool:
+    return getattr(config, "attn_logit_softcapping", None) is not None
 
 
 def _drops_attention(config: Any) -> bool:

@@ -83,12 +83,11 @@ def load_classifier(
     if lora == "apart" and precision in ("int8", "float8"):
         raise EngineError(f"{precision} quantizes every linear layer, an adapter too: it needs the adapter merged.")
     model, late = _load_plain(checkpoint, precision, device, lora)
+    refuse_narrow(backbone(model), precision, torch.device(device))
     if late:
         if device.startswith("cuda"):
             fuse_(backbone(model))
         quantize_(model, precision, device)
-    else:
-        refuse_narrow(backbone(model), precision, torch.device(device))
     return model.requires_grad_(False).eval()
 
 
