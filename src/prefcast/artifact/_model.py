@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prefcast.artifact._manifest import (
     MANIFEST,
@@ -104,6 +104,30 @@ class TrainedModel:
         if not isinstance(battles, Battles):
             battles = _read_whole(battles)
         return self.model.predict_proba(battles)
+
+    def use_engine(self, **options: str | int | None) -> Self:
+        """Choose how the language models in it are run.
+
+        Parameters
+        ----------
+        **options
+            ``precision``, ``orders``, ``batch_tokens``, ``device`` and ``path`` as ``prefcast predict`` has them, and
+            ``backbone``: where that of an adapter is now. What is None stays.
+
+        Returns
+        -------
+        Self
+            The same model, changed.
+
+        Raises
+        ------
+        EngineError
+            There is no language model in it, or an option has no such value.
+        """
+        from prefcast.models.llm._tree import use_engine
+
+        use_engine(self.model, options)
+        return self
 
     def save(
         self, folder: str | Path, *, extra: Mapping[str, bytes | str] | None = None, overwrite: bool = False

@@ -43,11 +43,8 @@ Backbone = Annotated[
 def load_model(folder: Path, **options: str | int | None) -> TrainedModel:
     """Load a trained model, its language models set to run as asked; see `use_engine`."""
     from prefcast.artifact import load
-    from prefcast.models.llm._tree import use_engine
 
-    trained = load(folder)
-    use_engine(trained.model, options)
-    return trained
+    return load(folder).use_engine(**options)
 
 
 def said_of_cuts(trained: TrainedModel) -> list[str]:

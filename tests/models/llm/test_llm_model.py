@@ -357,3 +357,20 @@ def test_the_device_and_the_precision_are_chosen(monkeypatch):
     for capability, precision in (((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
         assert choose_precision("auto", "cuda:0") == precision
+
+
+def test_a_loaded_model_is_told_how_to_run(model, battles, tmp_path):
+    TrainedModel(model, Training()).save(tmp_path / "m")
+    both = prefcast.load(tmp_path / "m").predict_proba(battles)
+    loaded = prefcast.load(tmp_path / "m")
+    once = loaded.use_engine(orders="canonical", precision=None).predict_proba(battles)
+    assert abs(once - both).max() > 1e-6
+    assert (loaded.predict_proba(battles.swap())[:, [1, 0, 2]] == once).all()
+    with pytest.raises(EngineError, match="no option precisoin; it has device, precision"):
+        loaded.use_engine(precisoin="int8")
+
+
+def test_vllm_is_asked_for_by_its_name(model, battles):
+    use_engine(model, {"path": "vllm"})
+    with pytest.raises(EngineError, match=r"vLLM|vllm"):  # an adapter, and no vLLM here: either way it is said
+        model.predict_proba(battles)

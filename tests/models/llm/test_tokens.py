@@ -172,7 +172,7 @@ def test_many_turns_leave_out_the_earliest():
     assert "Question 59" in text
     left_out = found.cut["turns_left_out"][0]
     assert text.count("[Prompt]") == turns - left_out
-    assert f" {left_out} early turns of 1 battles left out." in cut_summary(found.cut)
+    assert f" Early turns left out: {left_out}, in 1 of them." in cut_summary(found.cut)
     assert "Question 0\n" not in text
 
 

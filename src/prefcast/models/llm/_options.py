@@ -68,4 +68,7 @@ class EngineOptions:
     def with_(self, **changes: Any) -> EngineOptions:
         """Replace some options; those given as None stay."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        unknown = sorted(set(changes) - set(values))
+        if unknown:
+            raise EngineError(f"a language model has no option {', '.join(unknown)}; it has {', '.join(values)}.")
         return EngineOptions(**values | {k: v for k, v in changes.items() if v is not None})

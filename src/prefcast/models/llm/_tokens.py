@@ -117,7 +117,7 @@ def cut_summary(cut: pl.DataFrame) -> str:
         said = f"None of {cut.height:,} battles cut."
     left_out = cut.filter(pl.col("turns_left_out") > 0)
     if left_out.height:
-        said += f" {int(left_out['turns_left_out'].sum()):,} early turns of {left_out.height:,} battles left out."
+        said += f" Early turns left out: {int(left_out['turns_left_out'].sum()):,}, in {left_out.height:,} of them."
     if cut["at_least"].any():
         said += f" {int(cut['at_least'].sum()):,} battles with texts so long that only their ends were counted."
     escaped = int((cut["escaped"] > 0).sum())
