@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tiny
@@ -13,7 +15,7 @@ from prefcast.models.llm._engine import Engine
 from prefcast.models.llm._forward import backbone
 from prefcast.models.llm._fuse import GatedMLP, fuse_
 from prefcast.models.llm._options import EngineOptions
-from prefcast.models.llm._quantize import quantize_
+from prefcast.models.llm._quantize import dtype_of, quantize_
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_key_value_heads": 4, "head_dim": 16}
 
@@ -60,3 +62,14 @@ def test_blocks_that_are_not_plain_are_left_alone():
     before = [type(layer.mlp) for layer in backbone(model).layers]
     fuse_(backbone(model))
     assert [type(layer.mlp) for layer in backbone(model).layers] == before
+
+
+def test_what_bitsandbytes_leaves_in_16_bits_does_not_overflow():
+    # The states of Gemma 3 exceed what fp16 holds; only the products inside are rounded to it.
+    assert dtype_of("bnb-int8", "cpu") == torch.bfloat16
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = quantize_(tiny.tiny_classifier("llama", **SIZES).to(torch.bfloat16), "bnb-int8")
+        model.score.float()
+        backbone(model).embed_tokens.weight.data *= 1e6
+        assert np.isfinite(logits(model)).all()

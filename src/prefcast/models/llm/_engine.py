@@ -21,6 +21,7 @@ from prefcast.models.llm._last_rows import LastRows, read_last_rows
 from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._packing import padded_batches, plan_packs, unique_rows
 from prefcast.models.llm._positions import position_limit, stretched_from
+from prefcast.models.llm._quiet import quiet
 from prefcast.models.llm._sequences import Sequences
 
 __all__ = ["Engine", "RunPath", "TokenizedPairs", "choose_path", "compile_layers"]
@@ -199,7 +200,9 @@ class Engine:
         self._compile_if_worth(sequences)
         out, done = np.empty((len(sequences), 3)), np.zeros(len(sequences), bool)
         total = int(sequences.lengths.sum())
-        with torch.inference_mode(), self._attention():
+        # bitsandbytes tells of every product that it rounds to 16 bits, which is what was asked for.
+        hushed = quiet() if self.precision == "bnb-int8" else contextlib.nullcontext()
+        with torch.inference_mode(), self._attention(), hushed:
             while True:
                 rest = np.flatnonzero(~done)
                 plan = [rest[rows] for rows in self._plan(sequences.take(rest))]

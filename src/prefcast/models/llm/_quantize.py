@@ -29,8 +29,6 @@ def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
     if precision in _DTYPES:
         return _DTYPES[precision]
     device = torch.device(device)
-    if precision == "bnb-int8":
-        return torch.float16  # its matrix products are
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
         return torch.float16
     return torch.bfloat16
