@@ -10,6 +10,7 @@ from pairs import random_pairs
 
 pytest.importorskip("triton", reason="needs Triton, which torch brings on Linux with a GPU: pip install triton")
 
+from prefcast.errors import EngineError
 from prefcast.models.llm import _attention as attention
 from prefcast.models.llm._batches import TILE, pack
 
@@ -60,3 +61,13 @@ def test_heavy_blocks_come_first_and_every_query_is_in_one():
         work.append(min(first + TILE, queries) + borrowed)
     assert (seen == 1).all()
     assert all(a >= b - TILE for a, b in pairwise(work))
+
+
+def test_what_packed_training_cannot_do_is_refused_with_the_way_out():
+    pairs = random_pairs(3)
+    batch = pack(pairs.given, range(3))
+    q = torch.randn(1, 2, batch.ids.shape[1], 16)
+    more = attention.attention_arguments(attention.VARLEN, batch)
+    for options in ({"dropout": 0.1}, {"softcap": 5.0}):
+        with pytest.raises(EngineError, match='path = "auto" or "padded"'):
+            attention._varlen(None, Layer(True), q, q, q, None, **options, **more)

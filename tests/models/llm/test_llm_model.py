@@ -18,7 +18,8 @@ from prefcast.errors import ArtifactError, DataError, EngineError, RecipeError
 from prefcast.models import Blend, Calibrated, Calibration, read_model, write_model
 from prefcast.models._prior import Prior
 from prefcast.models.llm import _llm
-from prefcast.models.llm._llm import LLM, choose_device, choose_precision
+from prefcast.models.llm._device import choose_device, choose_precision
+from prefcast.models.llm._llm import LLM
 from prefcast.models.llm._tree import language_models, use_engine
 from prefcast.models.llm._weights import save_classifier
 from prefcast.pipeline import Member, Recipe, load_recipe, predict_file, recipe_names, train

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from prefcast.errors import EngineError
 from prefcast.models.llm._batches import PackedBatch
 
 __all__ = ["ONE_BY_ONE", "TRITON", "VARLEN", "attention_arguments", "register"]
@@ -100,7 +101,10 @@ def _varlen(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     if softcap is not None or dropout:
-        raise NotImplementedError("the packed kernel has no score cap and no dropout")
+        raise EngineError(
+            "packed training has no dropout of attention weights and no cap of scores, and this backbone has: set "
+            'path = "auto" or "padded" in the recipe.'
+        )
     # Under autocast with float32 weights, rotary positions turn queries and keys, but not values, into float32 again.
     q, k, v = _rows(query).to(value.dtype), _rows(key).to(value.dtype), _rows(value)
     queries, keys, key_rows = prefcast_bounds

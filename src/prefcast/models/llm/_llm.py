@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import weakref
@@ -26,6 +25,7 @@ from prefcast.models._base import Float, Int, PreferenceModel, Progress, no_prog
 from prefcast.models._checks import check_parameters
 from prefcast.models._weights import training_weights
 from prefcast.models.llm._checkpoint import TINY, find_base, load_tokenizer, read_checkpoint, read_facts
+from prefcast.models.llm._device import choose_device, choose_precision
 from prefcast.models.llm._need import need
 from prefcast.models.llm._options import EngineOptions
 from prefcast.models.llm._quiet import quiet
@@ -34,7 +34,7 @@ from prefcast.models.llm._template import Template, load_template, template_name
 from prefcast.models.llm._tokens import TokenCache, TokenizedBattles, cut_summary, tokenize
 from prefcast.models.llm._votes import merge_votes
 
-__all__ = ["LLM", "choose_device", "choose_precision"]
+__all__ = ["LLM"]
 
 _ORDERS = {"both": "both orders", "canonical": "canonical order", "given": "order as given (NOT swap-symmetric)"}
 _WEIGHTS = "weights"
@@ -367,31 +367,6 @@ class LLM(PreferenceModel):
         model = cls.of_weights((folder / _WEIGHTS).resolve(), **saved["params"])
         model._trained_on = saved["cut_in_training"]
         return model
-
-
-def choose_device(asked: str) -> str:
-    """Choose where to run: the GPU if there is one."""
-    torch = need("torch")
-    if asked != "auto":
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", asked):
-            raise EngineError(f"there is no device {asked!r}; choose cpu, cuda, or one of several GPUs such as cuda:1.")
-        if asked.startswith("cuda") and not torch.cuda.is_available():
-            raise EngineError(f"the device {asked} was asked for, and torch sees no GPU here. Use --device cpu.")
-        if asked.startswith("cuda:") and int(asked[5:]) >= torch.cuda.device_count():
-            last = torch.cuda.device_count() - 1
-            raise EngineError(f"the device {asked} was asked for; the GPUs here are cuda:0 to cuda:{last}.")
-        return asked
-    # Started by torchrun, each process has a GPU of its own: not all of them the first.
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}" if torch.cuda.is_available() else "cpu"
-
-
-def choose_precision(asked: str, device: str) -> str:
-    """Choose in what to compute: what the device is built for, and nothing that changes a verdict."""
-    if asked != "auto":
-        return asked
-    if not device.startswith("cuda"):
-        return "fp32"  # 16 bits are slow on most CPUs
-    return "bf16" if need("torch").cuda.get_device_capability(device)[0] >= 8 else "fp16"
 
 
 def _cut_totals(cut: pl.DataFrame) -> dict[str, Any]:
